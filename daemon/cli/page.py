@@ -14,6 +14,9 @@ from daemon.config.places import find_config, node_configs
 from daemon.core.errors import Refused
 from daemon.core.files import replace_file
 from daemon.core.logs import start_logging
+from daemon.history.playback import ClipJobs
+from daemon.history.rendering import render_h264
+from daemon.history.spectrogram import draw_spectrogram
 from daemon.web.listening import (
     DEFAULT_ADDRESS,
     DEFAULT_PORT,
@@ -23,7 +26,7 @@ from daemon.web.listening import (
     passed_sockets,
     url_host,
 )
-from daemon.web.page import Clips, build
+from daemon.web.page import build
 
 # where a page listens that was started by hand, for `--link`
 ADDRESS_FILE = "address"
@@ -77,13 +80,9 @@ def _serve_here(places: Places, host: str, port: int, idle_exit_s: float | None)
 
 
 def _serve(places: Places, listening: Sequence[socket.socket], idle_exit_s: float | None) -> int:
-    from daemon.history.rendering import needs_rendering, render_h264, spectrogram  # noqa: PLC0415
-
     start_logging("info")
-    clips = Clips({"film": render_h264, "spectrogram": spectrogram}, needs_rendering)
-    served = build(
-        places.local_socket, places.state, listening, clips, first=places.settings, idle_exit_s=idle_exit_s
-    )
+    jobs = ClipJobs(render_h264, draw_spectrogram)
+    served = build(places.local_socket, places.state, listening, jobs, first=places.settings, idle_exit_s=idle_exit_s)
     handle_signals(served.stop, _ignore)
     handle_interrupt(served.stop)
     served.serve()

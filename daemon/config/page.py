@@ -26,8 +26,8 @@ class PageConfig(StrictModel):
     """From where the page may be used, beside this machine.
 
     `trusted_hosts` are the names and addresses by which browsers reach the page. `trusted_proxies` are the addresses
-    or networks of proxies whose forwarded host, scheme and prefix count. With `certificate_file` the page serves HTTPS; its key is
-    in `key_file`, or in the same file.
+    or networks of proxies whose forwarded host, scheme and prefix count. With `certificate_file` the page serves HTTPS;
+    its key is in `key_file`, or in the same file.
     """
 
     trusted_hosts: Names = []

@@ -124,7 +124,7 @@ class Accounts:
                 return False
             with self._file.change() as content:
                 link = content["links"].pop(key, None)
-        return link is not None and 0 <= self._now_s() - link["made_s"] < LINK_S
+        return link is not None and bool(0 <= self._now_s() - link["made_s"] < LINK_S)
 
     def new_token(self, name: str, role: Role) -> str:
         """Return the secret of a machine; an earlier one of this name ends. Raises ValueError with too many."""
@@ -143,7 +143,8 @@ class Accounts:
     def revoke_token(self, name: str) -> bool:
         """End a token; return whether there was one of this name."""
         with self._lock, self._file.change() as content:
-            return content["tokens"].pop(name, None) is not None
+            had: object = content["tokens"].pop(name, None)
+        return had is not None
 
     def role_by_token(self, secret: str) -> Role | None:
         """Return the role of a machine."""

@@ -107,7 +107,11 @@ def _error(error: HTTPError) -> bytes:
     """Return the body of an error that bottle raises: an unknown path, a wrong method, or a fault of a handler."""
     if error.exception is not None:
         log.error("%s %s failed", request.method, request.path, exc_info=error.exception)
-    reasons = {404: "there is no such page", 405: "this page does not take that", 500: "the page has failed; see its log"}
+    reasons = {
+        404: "there is no such page",
+        405: "this page does not take that",
+        500: "the page has failed; see its log",
+    }
     answer = json_answer({"reason": reasons.get(error.status_code, "the request cannot be answered")})
     error.content_type = "application/json; charset=utf-8"
     error.set_header("Cache-Control", "no-store")

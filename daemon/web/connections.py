@@ -41,7 +41,11 @@ class Connections:
     """Accepts connections on its caller's thread, and serves each in a thread of its own."""
 
     def __init__(
-        self, listening: Sequence[socket.socket], server: HttpServer, trust: Callable[[], Trust], idle_exit_s: float | None
+        self,
+        listening: Sequence[socket.socket],
+        server: HttpServer,
+        trust: Callable[[], Trust],
+        idle_exit_s: float | None,
     ) -> None:
         """`trust` tells whom to trust now. With `idle_exit_s` the serving ends when nobody has come for so long."""
         self._listening = listening
@@ -149,7 +153,7 @@ class Connections:
         try:
             wait_s = FIRST_BYTE_S
             while connection.has_input or _is_readable(connection.socket, wait_s):
-                if not connection.communicate():
+                if not connection.communicate():  # type: ignore[no-untyped-call]
                     break
                 connection.expect_within(None)
                 wait_s = KEEP_ALIVE_S
@@ -177,7 +181,9 @@ class Connections:
             thread.join(max(0.0, (until_ns - monotonic_ns()) / NS_PER_S))
         left = sum(thread.is_alive() for thread in threads)
         if left:
-            logging.getLogger(__name__).info("%d connections still wait for the daemon; they end with the process", left)
+            logging.getLogger(__name__).info(
+                "%d connections still wait for the daemon; they end with the process", left
+            )
 
 
 def _take_rest(connected: socket.socket) -> None:

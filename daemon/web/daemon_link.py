@@ -1,9 +1,8 @@
 """What the page asks the daemon, bounded."""
 
 import threading
-from typing import Any, Protocol
-
 from collections.abc import Iterator
+from typing import Any, Protocol
 
 from daemon.core.errors import LocalError
 from daemon.runtime.local import Answer

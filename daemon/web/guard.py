@@ -111,7 +111,6 @@ def origin_problem(origin: str | None, visit: Visit, *, is_machine: bool) -> str
     return None
 
 
-
 def _host(named: str) -> tuple[str, int | None] | None:
     """Return the name in lower case and the port of a host as a request or the config names it; None: it is none."""
     matched = _HOST.fullmatch(named.strip())

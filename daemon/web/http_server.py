@@ -5,6 +5,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 from cheroot import wsgi
@@ -51,7 +52,7 @@ SECURITY_HEADERS = (
 )
 
 
-class Request(HTTPRequest):  # type: ignore[misc]
+class Request(HTTPRequest):
     """A request with a deadline, and with a body of a known, small length."""
 
     # X_Forwarded_Host would otherwise be taken for X-Forwarded-Host, which a proxy replaces
@@ -60,11 +61,11 @@ class Request(HTTPRequest):  # type: ignore[misc]
     def read_request_line(self) -> bool:
         """Read the first line."""
         self.conn.expect_within(REQUEST_S)
-        return bool(super().read_request_line())
+        return bool(super().read_request_line())  # type: ignore[no-untyped-call]
 
     def read_request_headers(self) -> bool:
         """Read the headers, and refuse bodies that are too long or of unknown length."""
-        if not super().read_request_headers():
+        if not super().read_request_headers():  # type: ignore[no-untyped-call]
             return False
         if self.chunked_read:  # no browser sends such requests
             self._refuse("411 Length Required", "The length of the body is missing.")
@@ -84,12 +85,12 @@ class Request(HTTPRequest):  # type: ignore[misc]
         self.simple_response(status, message)
 
 
-class Gateway(wsgi.Gateway_10):  # type: ignore[misc]
+class Gateway(wsgi.Gateway_10):
     """Hands a request on with its whole body, and adds the headers that each answer has."""
 
-    def get_environ(self) -> dict[str, Any]:
+    def get_environ(self) -> dict[str, Any]:  # type: ignore[override]
         """Return the WSGI environment."""
-        environ: dict[str, Any] = super().get_environ()
+        environ: dict[str, Any] = super().get_environ()  # type: ignore[no-untyped-call]
         body = self.req.rfile.read(self.req.rfile.remaining) if self.req.rfile.remaining else b""
         environ["wsgi.input"] = io.BytesIO(body)
         environ[LOCAL_ADDRESS] = self.req.conn.local_address
@@ -104,7 +105,7 @@ class Gateway(wsgi.Gateway_10):  # type: ignore[misc]
         return super().start_response(status, [*headers, *more], exc_info)
 
 
-class Connection(HTTPConnection):  # type: ignore[misc]
+class Connection(HTTPConnection):
     """One connection of a browser. Its thread serves it; another thread ends it after its deadline."""
 
     RequestHandlerClass = Request
@@ -132,14 +133,12 @@ class Connection(HTTPConnection):  # type: ignore[misc]
 
     def shut_down(self) -> None:
         """End what the connection's thread reads or writes; any thread may call this."""
-        try:
+        with suppress(OSError):
             # of an SSLSocket too: only the transport ends
             socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
-        except OSError:
-            pass
 
 
-class HttpServer(wsgi.Server):  # type: ignore[misc]
+class HttpServer(wsgi.Server):
     """What cheroot's connections and requests ask of their server. It has neither a socket nor threads."""
 
     ConnectionClass = Connection

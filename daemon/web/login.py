@@ -47,7 +47,7 @@ class Login:
             kind, _, token = header.partition(" ")
             role = self._accounts.role_by_token(token.strip()) if kind.lower() == "bearer" else None
             if role is None:
-                raise Problem(401, "the token is not valid", {"WWW-Authenticate": "Bearer"})
+                raise Problem(401, "the token is not valid", {"WWW-Authenticate": "Bearer"}, {"login": "token"})
             return Visitor(role, token=token.strip())
         secret = request.get_cookie(_cookie_name(visit()))
         return Visitor(None if not secret else self._accounts.role_by_session(secret), secret)
@@ -61,7 +61,9 @@ class Login:
     def refusal(self) -> Problem:
         """Return the answer to somebody who is not logged in."""
         way = "password" if self._accounts.has_password() else "link"
-        reason = "log in" if way == "password" else "log in by the link that `perceptd page --link` prints on the device"
+        reason = (
+            "log in" if way == "password" else "log in by the link that `perceptd page --link` prints on the device"
+        )
         return Problem(401, reason, more={"login": way})
 
     def session(self, visitor: Visitor) -> HTTPResponse:
@@ -101,6 +103,7 @@ class Login:
                 401,
                 "this link is not valid any more. It is valid once, within ten minutes. `perceptd page --link` prints "
                 "another one",
+                more={"login": "link"},
             )
         return self._begin("owner", empty_answer(303, {"Location": "../"}), visitor)
 
@@ -118,10 +121,8 @@ class Login:
     def _with_cookie(self, answer: HTTPResponse, value: str, max_age_s: int) -> HTTPResponse:
         came = visit()
         secure = "; Secure" if came.is_secure else ""
-        answer.set_header(
-            "Set-Cookie",
-            f"{_cookie_name(came)}={value}; Path={came.prefix}/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}",
-        )
+        life = f"Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"
+        answer.set_header("Set-Cookie", f"{_cookie_name(came)}={value}; Path={came.prefix}/; {life}")
         return answer
 
 

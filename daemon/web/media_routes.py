@@ -1,12 +1,13 @@
 """Pictures, clips and sounds, which come from the daemon as open files."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from bottle import HTTPResponse
 
+from daemon.history.playback import needs_rendering
 from daemon.web.answers import Problem, arguments, empty_answer, file_answer, json_answer, number, queries
 from daemon.web.application import Route
 from daemon.web.daemon_link import Daemon
@@ -25,11 +26,9 @@ SPECTROGRAM_TYPE = "image/png"
 class MediaRoutes:
     """Everything that is seen and heard."""
 
-    def __init__(self, daemon: Daemon, renderings: Renderings, needs_rendering: Callable[[str | None], bool]) -> None:
-        """`needs_rendering` says of a codec whether browsers cannot play it."""
+    def __init__(self, daemon: Daemon, renderings: Renderings) -> None:
         self._daemon = daemon
         self._renderings = renderings
-        self._needs_rendering = needs_rendering
 
     def routes(self) -> Iterator[Route]:
         """Yield the routes."""
@@ -71,7 +70,7 @@ class MediaRoutes:
     def _play(self, _visitor: Visitor, event: str) -> HTTPResponse:
         shown = self._daemon.ask("history_show", event=event).result.get("event") or {}
         clip = shown.get("clip") or {}
-        if not self._needs_rendering(clip.get("video")):
+        if not needs_rendering(clip.get("video")):
             return self._clip(_visitor, event)
         return file_answer(self._rendering(event, "film"), FILM_TYPE)
 

@@ -1,13 +1,13 @@
 """The page's process, put together: `build` reads like a table of contents."""
 
 import socket
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from daemon.core.errors import Refused
+from daemon.history.playback import ClipJobs
 from daemon.runtime.local import LocalClient
 from daemon.web.accounts import Accounts
 from daemon.web.application import Application
@@ -17,18 +17,10 @@ from daemon.web.followers import Followers
 from daemon.web.http_server import HttpServer, tls_context
 from daemon.web.login import Login
 from daemon.web.media_routes import MediaRoutes
-from daemon.web.renderings import Kind, Render, Renderings
+from daemon.web.renderings import Renderings
 from daemon.web.routes import ConfigRoutes, DaemonRoutes, PageRoutes
 from daemon.web.settings import FollowedSettings, Settings
 from daemon.web.static_files import StaticFiles
-
-
-@dataclass(frozen=True, slots=True)
-class Clips:
-    """What the page does with clips: functions for child processes, and which codecs need them."""
-
-    render: Mapping[Kind, Render]
-    needs_rendering: Callable[[str | None], bool]
 
 
 class Page:
@@ -61,7 +53,7 @@ def build(
     local_socket: Path,
     state: Path,
     listening: Sequence[socket.socket],
-    clips: Clips,
+    jobs: ClipJobs,
     *,
     first: Mapping[str, Any] | None = None,
     idle_exit_s: float | None = None,
@@ -78,11 +70,11 @@ def build(
     login = Login(accounts)
     daemon = Daemon(client)
     followers = Followers(client)
-    renderings = Renderings(clips.render)
+    renderings = Renderings(jobs)
     routes = chain(
         PageRoutes(StaticFiles(), login).routes(),
         DaemonRoutes(daemon, followers, login).routes(),
-        MediaRoutes(daemon, renderings, clips.needs_rendering).routes(),
+        MediaRoutes(daemon, renderings).routes(),
         ConfigRoutes(daemon).routes(),
     )
     server = HttpServer(Application(routes, login, settings.trust), _tls(settings.now))

@@ -32,7 +32,7 @@ def hash_password(password: str) -> dict[str, Any]:
 
 
 def is_password(password: str, stored: Mapping[str, Any]) -> bool:
-    """Return whether a password is the one that was stored. Takes a fifth of a second. Damaged records match nothing."""
+    """Return whether a password is the stored one. Takes a fifth of a second. A damaged record matches nothing."""
     cost = {key: stored.get(key) for key in COST}
     salt, expected = stored.get("salt"), stored.get("hash")
     if not isinstance(salt, str) or not isinstance(expected, str) or len(password) > MOST_CHARS:

@@ -8,24 +8,20 @@ import os
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias
 
 from daemon.core.errors import ChildError
-from daemon.runtime.child import Child
+from daemon.core.timing import NS_PER_S, monotonic_ns
+from daemon.history.playback import ClipJobs, run_job
 
 log = logging.getLogger(__name__)
 
 # of an event: its film for browsers, or the spectrogram of its sound
 Kind: TypeAlias = Literal["film", "spectrogram"]
 Key: TypeAlias = tuple[str, int, Kind]
-# a function of a module, called in a child with the numbers of two descriptors
-Render: TypeAlias = Callable[[str, str], None]
 
 MOST_FILES = 24
 MOST_BYTES = 200 << 20
-# a clip of two minutes takes less on the slowest board
-DEADLINE_S = 120.0
 # a request waits so long for what is being made, and is then told to come again
 WAIT_S = 5.0
 RETRY_AFTER_S = 2
@@ -45,8 +41,8 @@ class Failed(Exception):
 class Renderings:
     """Made and kept results, by event. Thread-safe."""
 
-    def __init__(self, functions: Mapping[Kind, Render]) -> None:
-        self._functions = functions
+    def __init__(self, jobs: ClipJobs) -> None:
+        self._jobs = {"film": jobs.render, "spectrogram": jobs.draw_spectrogram}
         self._changed = threading.Condition()
         self._files: OrderedDict[Key, int] = OrderedDict()
         self._failures: OrderedDict[Key, str] = OrderedDict()
@@ -62,7 +58,7 @@ class Renderings:
             if self._making is None and key not in self._files and key not in self._failures:
                 self._start(key, os.dup(clip))
             if self._making == key:
-                self._changed.wait_for(lambda: self._making != key, WAIT_S)  # a predicate, as wait_for takes it
+                self._wait_for(key)
             if key in self._failures:
                 raise Failed(self._failures[key])
             if key not in self._files:
@@ -81,6 +77,11 @@ class Renderings:
         if (thread := self._thread) is not None:
             thread.join(WAIT_S)
 
+    def _wait_for(self, key: Key) -> None:
+        until_ns = monotonic_ns() + round(WAIT_S * NS_PER_S)
+        while self._making == key and (left_ns := until_ns - monotonic_ns()) > 0:
+            self._changed.wait(left_ns / NS_PER_S)
+
     def _start(self, key: Key, clip: int) -> None:
         self._making = key
         self._thread = threading.Thread(target=self._make, args=(key, clip), name="page-rendering", daemon=True)
@@ -95,9 +96,7 @@ class Renderings:
         made, failure = None, None
         try:
             with tempfile.TemporaryFile(dir=DIRECTORY) as file:
-                arguments = [str(clip), str(file.fileno())]
-                with Child(self._functions[key[2]], *arguments, inherits=[clip, file.fileno()]) as child:
-                    child.result(DEADLINE_S)
+                run_job(self._jobs[key[2]], clip, file.fileno())
                 made = os.dup(file.fileno())
         except (ChildError, OSError) as error:
             failure = str(error)

@@ -1,6 +1,7 @@
 """What the page answers, by path. Most of it is what the daemon answers on its local socket."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,9 @@ class DaemonRoutes:
             raise Problem(503, "too many browsers look at this node now", {"Retry-After": "30"})
         request.environ[CONNECTION].expect_within(None)
         headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return HTTPResponse(self._followers.stream(visitor.role, StillLoggedIn(self._login, visitor)), 200, headers)
+        return HTTPResponse(
+            self._followers.stream(visitor.role, partial(self._login.is_logged_in, visitor)), 200, headers
+        )
 
     def _describe(self, _visitor: Visitor) -> HTTPResponse:
         return self._ask("describe")
@@ -139,25 +142,17 @@ class ConfigRoutes:
         return json_answer({**told, "text": text, "tag": tag, "writable": True})
 
     def _write(self, _visitor: Visitor) -> HTTPResponse:
+        """Check a text, and with `confirm` write it."""
         given = arguments()
         text, tag = given.get("text"), given.get("tag")
         if not isinstance(text, str) or not (tag is None or isinstance(tag, str)):
             raise Problem(400, "the text is missing")
-        path = Path(str(self._daemon.ask("config").result.get("path", "")))
-        if not config_file.is_writable(path):
-            raise Problem(403, f"the page may not write {path}; edit it on the device")
         problems = self._daemon.ask("config_check", text=text).result.get("problems")
         if problems:
             raise Problem(422, "nothing was written: the config has errors", more={"problems": problems})
+        if given.get("confirm") is not True:
+            return json_answer({"problems": []})
+        path = Path(str(self._daemon.ask("config").result.get("path", "")))
+        if not config_file.is_writable(path):
+            raise Problem(403, f"the page may not write {path}; edit it on the device")
         return json_answer({"backup": str(config_file.write(path, text, tag)), "problems": []})
-
-
-class StillLoggedIn:
-    """Says whether a visitor who follows still may."""
-
-    def __init__(self, login: Login, visitor: Visitor) -> None:
-        self._login = login
-        self._visitor = visitor
-
-    def __call__(self) -> bool:
-        return self._login.is_logged_in(self._visitor)

@@ -4,7 +4,7 @@ import json
 import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ REFRESH_EVERY_S = 60.0
 class Settings:
     """The section `page` of the config."""
 
-    trust: Trust = Trust()
+    trust: Trust = field(default_factory=Trust)
     certificate_file: str | None = None
     key_file: str | None = None
 
