@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 from cheroot import wsgi
-from cheroot.server import DropUnderscoreHeaderReader, HTTPConnection, HTTPRequest
+from cheroot.server import HeaderReader, HTTPConnection, HTTPRequest
 
 from daemon.core.logs import rate_limited_logger
 from daemon.core.text import clean
@@ -52,11 +52,17 @@ SECURITY_HEADERS = (
 )
 
 
+class PlainHeaderReader(HeaderReader):
+    """Drops headers with an underscore: WSGI would take X_Forwarded_Host for X-Forwarded-Host, which proxies replace."""
+
+    def _allow_header(self, key_name: bytes) -> bool:
+        return b"_" not in key_name
+
+
 class Request(HTTPRequest):
     """A request with a deadline, and with a body of a known, small length."""
 
-    # X_Forwarded_Host would otherwise be taken for X-Forwarded-Host, which a proxy replaces
-    header_reader = DropUnderscoreHeaderReader()
+    header_reader = PlainHeaderReader()
 
     def read_request_line(self) -> bool:
         """Read the first line."""
