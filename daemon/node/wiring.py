@@ -44,6 +44,8 @@ from daemon.node.history_topics import SNAPSHOTS_FILE, SnapshotTopics
 from daemon.node.history_work import HistoryInput, HistoryWork
 from daemon.node.latency import ErrorCount, Latencies
 from daemon.node.live_input import LiveInput
+from daemon.node.metrics_input import MetricsInput
+from daemon.node.metrics_thread import MetricsThread
 from daemon.node.node import Node, Updates
 from daemon.node.peaks import PeakQueue
 from daemon.node.presses import Presses
@@ -110,6 +112,8 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
     reporter = Reporter(
         settings.node, device_id, monotonic_ns(), session, streams, latencies, bundle_watch, teacher, historian
     )
+    models = None if updates is None else updates.topic
+    metrics = _metrics(settings, MetricsInput(reporter, active, publishers, models), changed)
     return Node(
         config=settings,
         session=session,
@@ -126,6 +130,7 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
         bundle_watch=bundle_watch,
         teacher=teacher,
         historian=historian,
+        metrics=metrics,
         changed=changed,
         stop=stop,
     )
@@ -227,6 +232,10 @@ def _historian(
     disk = HistoryDisk(history_directory(settings), quota)
     work = HistoryWork(config, HistoryInput(inbox, rings, heard), disk, topics, counters)
     return Historian(work, inbox, disk, list(rings.values()), quota, counters)
+
+
+def _metrics(settings: Config, source: MetricsInput, changed: threading.Event) -> MetricsThread | None:
+    return None if settings.metrics is None else MetricsThread(settings.metrics, source, on_change=changed.set)
 
 
 def _updates(config: Loaded[Config], startup: Startup, host: UpdateHost, session: Session) -> Updates:

@@ -53,7 +53,7 @@ SECURITY_HEADERS = (
 
 
 class PlainHeaderReader(HeaderReader):
-    """Drops headers with an underscore: WSGI would take X_Forwarded_Host for X-Forwarded-Host, which proxies replace."""
+    """Drops headers with an underscore. WSGI would take X_Forwarded_Host for X-Forwarded-Host, which proxies set."""
 
     def _allow_header(self, key_name: bytes) -> bool:
         return b"_" not in key_name
