@@ -12,7 +12,9 @@ PerceptdError
 │                      ChildCrashed: ended by a signal. ChildTimeout: not done in time.
 │                      AcceleratorError: an accelerator failed; `kind` says how.
 ├── UpdateError        A bundle was not replaced. Retry later, or skip that version; `kind` says which.
+├── LocalError         A request on the local socket has no result; `kind` says why. Show the message.
 ├── TeachingError      Nothing was changed in what was taught; `kind` says why. Answer with the message.
+├── HistoryError       An event was not kept, changed or found; `kind` says why. Count it, or answer with the message.
 └── InputError         One input from outside is unusable. Drop it and count it.
 """
 
@@ -40,6 +42,13 @@ UpdateFault = Literal["source", "trust", "disk", "memory", "clock", "bundle", "w
 # disk: full, failing, or locked by another process; damaged: the file was set aside; limit: as much as may be kept is
 # there; unknown: no such example; invalid: it cannot be an example
 TeachingFault = Literal["disk", "damaged", "limit", "unknown", "invalid"]
+
+# disk: full, failing, or locked by another process; damaged: the file was set aside; limit: the events that somebody
+# keeps leave no room for others; unknown: no such event, or no such file of it
+HistoryFault = Literal["disk", "damaged", "limit", "unknown"]
+
+# down: the daemon does not answer; refused: it answers why not
+LocalFault = Literal["down", "refused"]
 
 
 class PerceptdError(Exception):
@@ -132,6 +141,22 @@ class TeachingError(PerceptdError):
     """What was taught stays as it was; the message says why, in words for the person who teaches."""
 
     def __init__(self, kind: TeachingFault, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class HistoryError(PerceptdError):
+    """An event was not kept, changed or found; the message says why, in words for a person."""
+
+    def __init__(self, kind: HistoryFault, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class LocalError(PerceptdError):
+    """A request on the local socket has no result; the message says why."""
+
+    def __init__(self, kind: LocalFault, message: str) -> None:
         super().__init__(message)
         self.kind = kind
 

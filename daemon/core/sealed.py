@@ -17,6 +17,20 @@ MAX_BYTES = 256 * 1024 * 1024
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 
 
+def sealed_memory(content: bytes) -> int:
+    """Return the descriptor of memory with this content, which no process can change. It is the caller's to close."""
+    descriptor = os.memfd_create("perceptd", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            file.write(content)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
 class SealedFile:
     """The content of a file at one time, in memory that no process can change.
 

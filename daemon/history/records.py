@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from daemon.core.records import EndedBy, Modality
@@ -30,7 +31,8 @@ class KeptEvent:
     """One event. Times are seconds of wall time. `ended_s` and `ended_by` are None while it is open.
 
     `shares` are those at the peak. `snapshot_bytes` None: there is no picture. `kept`: it stays, whatever the quota.
-    `was` is the label that a person has named, with the verdict `was`.
+    `was` is the label that a person has named, with the verdict `was`. `number` grows with each event that is kept; 0:
+    the store has not given one yet.
     """
 
     id: str
@@ -48,3 +50,44 @@ class KeptEvent:
     kept: bool = False
     verdict: Verdict | None = None
     was: str | None = None
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The files of an event while they are written, which are not there yet. `number` is that of the event."""
+
+    number: int
+    clip: Path
+    snapshot: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """The most bytes that all events may have, and the age in seconds at which they go."""
+
+    size_bytes: int
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How many events there are, and their bytes; `kept_` counts those that stay, whatever the quota.
+
+    `oldest_s` is the wall time at which the first of them has started.
+    """
+
+    events: int
+    size_bytes: int
+    kept_events: int
+    kept_bytes: int
+    oldest_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A day in the time zone of the node, as YYYY-MM-DD, with the count of its events, and of those that stay."""
+
+    day: str
+    events: int
+    kept: int

@@ -95,10 +95,12 @@ class TeachWrongArguments(Arguments, title="OfTeachWrong"):
 class TeachAnswerArguments(Arguments, title="OfTeachAnswer"):
     """The answer to a question: `right`, `wrong`, or `was` with a label. Without an id it answers the open question.
 
-    `right` and `wrong` are about what the node did: it recognised the label, or it did not.
+    `right` and `wrong` are about what the node did: it recognised the label, or it did not. With the id of an `event`
+    it says the same of that event, about which the node need not have asked.
     """
 
     question: Name | None = None
+    event: Name | None = None
     answer: Literal["right", "wrong", "was"]
     label: TaughtName | None = None
 
@@ -152,21 +154,6 @@ ARGUMENTS: dict[str, type[Arguments]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A command as it was received, and where its sender wants the answer (MQTT 5). `name` is printable and short."""
-
-    name: str
-    payload: bytes
-    response_topic: str | None = None
-    correlation: bytes | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether it is no command, because its payload is empty or blank."""
-        return not self.payload.strip()
-
-
 class AnswerPayload(Payload):
     """The answer to a command: done, or refused and why. `result` is that of `describe` and of commands to teach."""
 
@@ -175,6 +162,32 @@ class AnswerPayload(Payload):
     reason: str | None = None
     time: Time
     result: dict[str, Any] | None = None
+
+
+class Reply(Protocol):
+    """Takes the answer to a command that came from this machine, and not over MQTT."""
+
+    def take(self, answer: AnswerPayload) -> None:
+        """Take the answer, on any thread. Never blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A command as it was received, and where its sender wants the answer (MQTT 5). `name` is printable and short.
+
+    `reply` takes the answer to a command that came from this machine; None: it came over MQTT.
+    """
+
+    name: str
+    payload: bytes
+    response_topic: str | None = None
+    correlation: bytes | None = None
+    reply: Reply | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it is no command, because its payload is empty or blank."""
+        return not self.payload.strip()
 
 
 def answer_to(

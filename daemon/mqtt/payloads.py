@@ -162,7 +162,7 @@ def event_payload(event: Event, *, node: str, stream: str, bundle_id: str, time:
         label=event.label,
         score=unit_score(event.score),
         peak=unit_score(event.peak),
-        shares=_fractions(event.shares),
+        shares=fractions(event.shares),
         time=time,
         started=started,
         duration_s=round((event.time_ns - event.started_ns) / NS_PER_S, DECIMALS),
@@ -192,7 +192,7 @@ def rounded(number: float) -> float:
     return round(float(number), DECIMALS) + 0.0  # turns -0.0 into 0.0
 
 
-def _fractions(shares: Mapping[Modality, float]) -> dict[Modality, float]:
+def fractions(shares: Mapping[Modality, float]) -> dict[Modality, float]:
     """Return the shares rounded; the largest takes what is left, so that a reader who adds them up gets 1."""
     fractions = {modality: rounded(share) for modality, share in shares.items()}
     if any(fractions.values()):

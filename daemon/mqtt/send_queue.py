@@ -91,6 +91,11 @@ class SendQueue:
             del self._retained[topic]
 
     @property
+    def retained(self) -> dict[str, bytes]:
+        """The latest value of each retained topic."""
+        return {topic: message.payload for topic, message in self._retained.items()}
+
+    @property
     def qos1_room(self) -> int:
         """For how many more QoS 1 messages there is room."""
         return max(0, MAX_QOS1 - len(self._qos1))

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TypedDict
+from typing import Protocol, TypedDict
 
 from daemon.config.mqtt import MqttConfig
 from daemon.core.ports import TextSink
@@ -31,6 +31,16 @@ EXPIRY_S = 60
 
 # The share of the time for a stop in which the outbox removes what the broker has acknowledged last.
 OUTBOX_CLOSE_S = 0.4
+
+
+class Listener(Protocol):
+    """Hears what the session publishes, on the thread that publishes it. Never blocks."""
+
+    def hear_topic(self, topic_suffix: str, payload: bytes) -> None:
+        """Take another value of a retained topic of the node."""
+
+    def hear_event(self, topic_suffix: str, payload: EventPayload) -> None:
+        """Take a step of an event."""
 
 
 class SessionStatus(TypedDict):
@@ -87,6 +97,8 @@ class Session:
         self._state = SharedState(self._topics, self.counters)
         self._outbox = Outbox(state_directory / "outbox.sqlite3", node, config.outbox, self.counters, self._state)
         self._thread: SessionThread | None = None
+        # who hears what is published, whether or not there is a broker; None: nobody does
+        self.listener: Listener | None = None
 
     def start(
         self, text_sinks: Mapping[str, TextSink], commands: CommandSink | None = None, device: str | None = None
@@ -140,6 +152,13 @@ class Session:
             return []
         return [str(trouble) for trouble in (thread.refusals if self._state.connected else thread.troubles)]
 
+    def retained(self) -> dict[str, bytes]:
+        """Return the latest value of each retained topic of the node, by what follows `perceptd/<node>/`."""
+        base = self._topics.base
+        with self._state.changed:
+            retained = self._state.send_queue.retained
+        return {topic.removeprefix(base): value for topic, value in retained.items() if topic.startswith(base)}
+
     @property
     def last_sequence(self) -> int:
         """The number of the latest event that was added to the outbox."""
@@ -153,6 +172,8 @@ class Session:
         Never blocks while `wait_s` is 0. Otherwise it waits up to that long for a connection, room and its turn.
         Messages that one thread publishes with a wait are sent in their order, whatever their topics are.
         """
+        if retain and (listener := self.listener) is not None:
+            listener.hear_topic(topic_suffix, payload)
         expiry_s = None if retain or qos else EXPIRY_S
         message = Outbound(self._topics.base + topic_suffix, payload, qos, retain, expiry_s=expiry_s)
         state = self._state
@@ -166,6 +187,8 @@ class Session:
 
         `wait_s` as for `publish`.
         """
+        if (listener := self.listener) is not None:
+            listener.hear_event(topic_suffix, payload)
         state = self._state
         with state.changed:
             if wait_s > 0:
@@ -176,7 +199,13 @@ class Session:
         return self._outbox.add(topic_suffix, payload)
 
     def publish_answer(self, request: Request, answer: AnswerPayload) -> bool:
-        """Queue the answer to a command; return False when it was dropped and counted. Never blocks."""
+        """Queue the answer to a command; return False when it was dropped and counted. Never blocks.
+
+        The answer to a command of this machine does not go to the broker.
+        """
+        if request.reply is not None:
+            request.reply.take(answer)
+            return True
         return self._queue(answer_message(request, answer, self._topics.base, self._reserved))
 
     def announce(self, topic: str, payload: bytes, *, retain: bool = True) -> None:

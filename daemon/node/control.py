@@ -88,7 +88,8 @@ class Control:
         reason: str | None = None
         try:
             arguments = parse_arguments(request)
-            if _implied_commands(request.name, arguments) & set(self._config.mqtt.commands.forbidden):
+            is_local = request.reply is not None  # mqtt.commands says what is forbidden over MQTT
+            if not is_local and _implied_commands(request.name, arguments) & set(self._config.mqtt.commands.forbidden):
                 raise InvalidCommand("mqtt.commands.forbidden in config.yaml forbids it")
             if request.name in TEACHING:
                 self._teach(request, arguments)

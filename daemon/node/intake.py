@@ -10,6 +10,7 @@ from daemon.core.records import Captured, Counters, Frame, Modality, delay_of, m
 from daemon.core.timing import NS_PER_MS
 from daemon.node.stream_publisher import StreamPublisher
 from daemon.node.switches import Switch
+from daemon.node.watching import Watching
 from daemon.pipeline.recent import RecentInput
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.view import Views
@@ -24,10 +25,12 @@ class Intake:
         counters: Mapping[Modality, Counters],
         publisher: StreamPublisher,
         recent: RecentInput | None,
+        watching: Watching,
         views: Views | None = None,
     ) -> None:
         """`recent` keeps the latest input for teaching; None: nothing is kept.
 
+        `watching` shows the latest input to those who look.
         `views` gets the pictures before the region of the camera is cut out, where other streams look at the camera.
         """
         camera, microphone = config.camera, config.microphone
@@ -39,6 +42,7 @@ class Intake:
         self._counters = counters
         self._publisher = publisher
         self._recent = recent
+        self._watching = watching
         self._switch = Switch()
         self._views = views
         self._region = PicturePreparation(PictureConfig(region=camera.region if camera else Region()))
@@ -50,14 +54,17 @@ class Intake:
     def turn(self, switch: Switch) -> None:
         """Drop from now on what comes of a closed device, and forget what it has delivered before."""
         self._switch = switch
-        if self._recent is None:
-            return
         if switch.paused:
-            self._recent.forget("image", "audio", "text")
+            self._forget("image", "audio", "text")
         if switch.blind:
-            self._recent.forget("image")
+            self._forget("image")
         if switch.muted:
-            self._recent.forget("audio")
+            self._forget("audio")
+
+    def _forget(self, *modalities: Modality) -> None:
+        self._watching.forget(*modalities)
+        if self._recent is not None:
+            self._recent.forget(*modalities)
 
     def _take(self, deliver: Deliver, captured: Captured) -> None:
         modality = modality_of(captured)
@@ -74,6 +81,8 @@ class Intake:
             self._publisher.delay_ns = delay_ns
         # fusion drops what is old when it comes, so what is delayed by design counts from when it is played
         captured = moved(captured, self._offsets_ns[modality] + delay_ns)
-        if self._recent is not None and not self._switch.paused:
-            self._recent.add(captured)
+        if not self._switch.paused:
+            self._watching.see(captured)
+            if self._recent is not None:
+                self._recent.add(captured)
         deliver(captured)

@@ -17,6 +17,7 @@ from daemon.node.peaks import EventPeaks, PeakQueue
 from daemon.node.stream_publisher import PublishedBundle, StreamPublisher
 from daemon.node.stream_sources import StreamSources
 from daemon.node.switches import Switch
+from daemon.node.watching import Watching
 from daemon.pipeline.encode import EncoderPool
 from daemon.pipeline.gates import Gates
 from daemon.pipeline.keep_alive import EmbeddingRepeater, KeepAlive, keep_alive_rules
@@ -85,7 +86,9 @@ class Stream:
         self._sources = StreamSources(
             name, config, manifest, counters, on_change=on_change, views=own, looks_at=self._looks_at
         )
-        self._intake = Intake(config, counters, publisher, self.recent, own)
+        # what people who look at the node see of the stream
+        self.watching = Watching(name, self._gates)
+        self._intake = Intake(config, counters, publisher, self.recent, self.watching, own)
         if not self._sources and not self._takes_text:
             raise Refused(f"streams.{name}: captures nothing that the bundle {manifest.id} uses")
 
@@ -136,7 +139,7 @@ class Stream:
             Preparation(manifest, counters),
             encoders,
             self._new_fusion(self._recogniser, self._recogniser.new_head()),
-            partial(self._publisher.publish, self._bundle.with_labels(manifest.labels_in(self.name))),
+            partial(self._publish, self._bundle.with_labels(manifest.labels_in(self.name))),
             counters,
             self._stop,
             self._gates,
@@ -148,6 +151,12 @@ class Stream:
     def is_live(self) -> bool:
         """Whether the stream can be paused: a replay as fast as possible cannot."""
         return not is_in_order(self._config)
+
+    @property
+    def is_camera_closed(self) -> bool:
+        """Whether the camera is closed on request, also that of another stream at which this one looks."""
+        is_view_closed = self._looks_at is not None and self._looks_at.is_closed
+        return self._switch.paused or self._switch.blind or is_view_closed
 
     @property
     def takes_text(self) -> bool:
@@ -240,11 +249,14 @@ class Stream:
 
     def _forget_view(self) -> None:
         """Forget the pictures of another stream's camera once it is closed on request."""
-        if self.recent is not None and self._looks_at is not None and self._looks_at.is_closed:
-            self.recent.forget("image")
+        if self._looks_at is not None and self._looks_at.is_closed:
+            self.watching.forget("image")
+            if self.recent is not None:
+                self.recent.forget("image")
 
     def _publish(self, bundle: PublishedBundle, fused: Fused) -> None:
         self._publisher.publish(bundle, fused)
+        self.watching.observe(bundle, fused, self._publisher.delay_ns)
         if self.peaks is not None:
             self.peaks.observe(bundle.view.labels, bundle.fingerprints, fused, self._publisher.delay_ns)
         if self._near_misses is not None:

@@ -59,6 +59,12 @@ class Gates:
             samples = max(spec.preprocessing.patch_samples + spec.preprocessing.stride_samples for spec in specs)
             self._sound.hold_at_least(samples * NS_PER_S // rate_hz)
 
+    @property
+    def open(self) -> dict[str, bool | None]:
+        """Whether the gates `motion` and `sound` are open; None: there is no such gate. Callable from any thread."""
+        gates = {"motion": self._motion, "sound": self._sound}
+        return {name: None if gate is None else gate.is_open for name, gate in gates.items()}
+
     def filter(self, captured: Captured) -> list[tuple[Captured, bool]]:
         """Return the items that continue now, in order, each with whether it is to be encoded.
 
@@ -86,6 +92,11 @@ class MotionGate:
         self._hysteresis = Hysteresis(config.open, config.close, self._hold_ns)
         self._passed: Plane | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the latest frame has passed."""
+        return self._hysteresis.is_open
+
     def hold_at_least(self, duration_ns: int) -> None:
         """Stay open for this long at least after the last motion, whatever the config says."""
         self._hysteresis.hold_ns = max(self._hold_ns, duration_ns)
@@ -112,6 +123,11 @@ class SoundGate:
         self._buffer: deque[Block] = deque()
         self._floor_db = math.nan
         self._passed_db = QUIETEST_DB
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the latest block has passed."""
+        return self._hysteresis.is_open
 
     def hold_at_least(self, duration_ns: int) -> None:
         """Stay open for this long at least after the last sound, whatever the config says."""

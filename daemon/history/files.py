@@ -1,0 +1,139 @@
+"""The pictures and clips of events, in files whose names are the numbers of their events."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from daemon.core.errors import HistoryError
+from daemon.core.files import ForeignFile, check_own_directory, open_own, remove, sync_directory
+from daemon.history.records import KeptEvent, Paths
+from daemon.history.rows import MAX_FILE_BYTES
+
+DATABASE = "history.db"
+CLIPS = "clips"
+PART = ".part"
+
+Which = Literal["snapshot", "clip"]
+ENDINGS: dict[Which, str] = {"snapshot": ".jpg", "clip": ".mp4"}
+
+_NAME = re.compile(r"([0-9]{1,13})\.(jpg|mp4)(\.part)?")
+
+
+def file_of(clips: Path, number: int, which: Which) -> Path:
+    """Return the file of an event."""
+    return clips / f"{number}{ENDINGS[which]}"
+
+
+def part_of(clips: Path, number: int, which: Which) -> Path:
+    """Return the file of an event while it is written."""
+    return clips / f"{number}{ENDINGS[which]}{PART}"
+
+
+def paths_of(clips: Path, number: int) -> Paths:
+    """Return the files of an event while they are written."""
+    return Paths(number, part_of(clips, number, "clip"), part_of(clips, number, "snapshot"))
+
+
+def all_of(clips: Path, number: int) -> Iterator[Path]:
+    """Yield every name that a file of an event may have."""
+    for which in ENDINGS:
+        yield file_of(clips, number, which)
+        yield part_of(clips, number, which)
+
+
+def remove_all(clips: Path, numbers: Iterable[int]) -> None:
+    """Remove the files of events, also those that are being written. Raises OSError."""
+    check_own_directory(clips)
+    for number in numbers:
+        for path in all_of(clips, number):
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                continue
+            except IsADirectoryError:
+                remove(path)
+
+
+def complete(clips: Path, events: Sequence[KeptEvent]) -> list[KeptEvent]:
+    """Write the files of events that have ended to disk; return the events with what is truly there. Raises OSError."""
+    found = [_complete(clips, event) for event in events]
+    if found:
+        sync_directory(clips)
+    return found
+
+
+def _complete(clips: Path, event: KeptEvent) -> KeptEvent:
+    snapshot, clip = event.snapshot_bytes, event.clip
+    if snapshot is not None:
+        snapshot = _flushed(part_of(clips, event.number, "snapshot"))
+    if clip is not None:
+        size = _flushed(part_of(clips, event.number, "clip"))
+        clip = None if size is None else replace(clip, size_bytes=size)
+    return replace(event, snapshot_bytes=snapshot, clip=clip)
+
+
+def _flushed(path: Path) -> int | None:
+    """Write a file to disk; return its size, None where it is not there or is empty. Raises OSError."""
+    try:
+        with open_own(path, MAX_FILE_BYTES) as file:
+            os.fsync(file.fileno())
+            return os.fstat(file.fileno()).st_size or None
+    except (FileNotFoundError, ForeignFile):
+        return None
+
+
+def name_files(clips: Path, events: Iterable[KeptEvent]) -> None:
+    """Give the files of events that have ended their names. Raises OSError.
+
+    A part that its event does not have goes.
+    """
+    for event in events:
+        sizes = {"snapshot": event.snapshot_bytes, "clip": event.clip}
+        for which in ENDINGS:
+            part = part_of(clips, event.number, which)
+            try:
+                if sizes[which] is None:
+                    part.unlink()
+                else:
+                    part.replace(file_of(clips, event.number, which))
+            except FileNotFoundError:
+                continue
+
+
+def listed(clips: Path) -> Iterator[tuple[Path, int | None, Which, bool]]:
+    """Yield all that lies in the directory: its path, the number of its event, which file, and whether it is a part.
+
+    The number is None for what is no file of an event. Raises OSError.
+    """
+    with os.scandir(clips) as entries:
+        for entry in entries:
+            found = _NAME.fullmatch(entry.name)
+            if found is None or not entry.is_file(follow_symlinks=False):
+                yield Path(entry.path), None, "clip", False
+            else:
+                which: Which = "snapshot" if found[2] == "jpg" else "clip"
+                yield Path(entry.path), int(found[1]), which, found[3] is not None
+
+
+def open_file(clips: Path, event: KeptEvent, which: Which) -> int:
+    """Return a descriptor for reading a file of an event. Raises HistoryError."""
+    size = event.snapshot_bytes if which == "snapshot" else None if event.clip is None else event.clip.size_bytes
+    if size is None:
+        raise HistoryError("unknown", f"event {event.id} has no {which}")
+    path = file_of(clips, event.number, which)
+    try:
+        check_own_directory(clips.parent)
+        check_own_directory(clips)
+        with open_own(path, size) as file:
+            if (found := os.fstat(file.fileno()).st_size) != size:
+                raise ForeignFile(path, f"has {found} bytes, expected {size}")
+            return os.dup(file.fileno())
+    except FileNotFoundError as error:
+        raise HistoryError("unknown", f"the {which} of event {event.id} is not there any more") from error
+    except ForeignFile as error:
+        raise HistoryError("damaged", f"{path} is not the {which} of event {event.id}: it {error.strerror}") from error
+    except OSError as error:
+        raise HistoryError("disk", f"{path} cannot be read: {error.strerror}") from error
