@@ -20,6 +20,7 @@ from daemon.node.command_thread import CommandThread
 from daemon.node.device_id import DeviceId
 from daemon.node.health import Health
 from daemon.node.health_topics import HealthTopics, Messages
+from daemon.node.metrics_thread import MetricsThread
 from daemon.node.reload import Reload
 from daemon.node.reports import Reporter, accelerators_health
 from daemon.node.status import node_reasons
@@ -43,6 +44,7 @@ UPDATER_CLOSE_S, UPDATER_POLL_S = 0.4, 0.1
 COMMANDS_CLOSE_S = 0.3
 BUNDLE_WATCH_CLOSE_S = 0.1
 ANNOUNCEMENT_CLOSE_S = 0.1
+METRICS_CLOSE_S = 0.1
 TEACHER_CLOSE_S = 0.3
 SESSION_CLOSE_S = 1.5
 
@@ -51,6 +53,9 @@ RESTART_S = 90.0
 
 # before a restart: a bundle that is being loaded, and a slow disk
 UPDATER_RESTART_S = 60.0
+
+# before a restart: one reader of metrics
+METRICS_RESTART_S = 5.0
 
 # why a node begins again, for the log
 RESTARTS: dict[EndedBy, str] = {"bundle": "another bundle", "reload": "the changed config"}
@@ -85,6 +90,7 @@ class Node:
     health_topics: HealthTopics
     bundle_watch: BundleWatch
     teacher: Teacher | NoTeacher
+    metrics: MetricsThread | None
     changed: threading.Event
     stop: StopRequest
 
@@ -147,6 +153,9 @@ class Node:
         text_sinks = {name: stream for name, stream in self.streams.items() if stream.takes_text}
         self.session.start(text_sinks, self.commands, self.device_id.stored)
         self.teacher.start()
+        if self.metrics is not None:
+            self.metrics.start()
+            stack.callback(self._close_metrics, self.metrics)
         for stream in self.streams.values():
             if not stream.is_live:
                 stream.start_in_order(self.active.encoders)
@@ -176,7 +185,11 @@ class Node:
                 stream.look(processor)
             self.teacher.follow(self.active.bundle.view.id)
             problems = node_reasons(
-                self.reporter.mqtt(), self.teacher.health(), reload.problem, self.bundle_watch.change
+                self.reporter.mqtt(),
+                self.teacher.health(),
+                reload.problem,
+                self.bundle_watch.change,
+                self._metrics_problem,
             )
             trouble = service.look(
                 self.reporter.sources(),
@@ -188,6 +201,8 @@ class Node:
                 is_reloading=reload.is_checking,
                 problems=[*self.session.faults(), *problems],
             )
+            if self.metrics is not None:
+                self.metrics.tell(trouble, reload.problem)
             now_ns = monotonic_ns()
             if self.changed.is_set() or self.health_topics.must_look(now_ns):
                 self.changed.clear()
@@ -202,6 +217,7 @@ class Node:
         updater = [] if self.updates is None else [self.updates.updater.progress]
         sources = [heartbeat for stream in self.streams.values() for heartbeat in stream.heartbeats]
         own = [self.teacher.progress, self.commands.progress, self.bundle_watch.progress, self.announcement.progress]
+        own += [] if self.metrics is None else [self.metrics.progress]
         return [*self.session.heartbeats, *own, *self.active.heartbeats, *updater, *sources]
 
     def _publish_health(self, reload: Reload) -> None:
@@ -216,7 +232,11 @@ class Node:
         return None if self.updates is None else self.updates.updater.source_problem
 
     def _health(self, reload: Reload, trouble: str | None = None) -> Health:
-        return self.reporter.health(self.active.recogniser, trouble, reload.problem)
+        return self.reporter.health(self.active.recogniser, trouble, reload.problem, self._metrics_problem)
+
+    @property
+    def _metrics_problem(self) -> str | None:
+        return None if self.metrics is None else self.metrics.problem
 
     def _publish_models(self) -> None:
         if self.updates is not None:
@@ -237,6 +257,12 @@ class Node:
     def _close_bundle_watch(self) -> None:
         if not self.bundle_watch.close(BUNDLE_WATCH_CLOSE_S):
             log.warning("the disk of the bundle has not answered within %.1f s; the daemon stops", BUNDLE_WATCH_CLOSE_S)
+
+    def _close_metrics(self, metrics: MetricsThread) -> None:
+        # the next node of this process listens on the same address
+        limit_s = METRICS_RESTART_S if self.stop.restarts else METRICS_CLOSE_S
+        if not metrics.close(limit_s):
+            log.warning("a reader of metrics has taken more than %.1f s; the daemon does not wait for it", limit_s)
 
     def _close_announcement(self) -> None:
         # the next node of this process writes the same file

@@ -31,6 +31,8 @@ from daemon.node.fits import Fits
 from daemon.node.health_topics import HealthTopics
 from daemon.node.latency import ErrorCount, Latencies
 from daemon.node.live_input import LiveInput
+from daemon.node.metrics_input import MetricsInput
+from daemon.node.metrics_thread import MetricsThread
 from daemon.node.node import Node, Updates
 from daemon.node.peaks import PeakQueue
 from daemon.node.presses import Presses
@@ -90,6 +92,8 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
     bundle_watch = BundleWatch(active, on_change=changed.set)
     device_id = DeviceId(state / "device_id")
     reporter = Reporter(settings.node, device_id, monotonic_ns(), session, streams, latencies, bundle_watch, teacher)
+    models = None if updates is None else updates.topic
+    metrics = _metrics(settings, MetricsInput(reporter, active, publishers, models), changed)
     return Node(
         config=settings,
         session=session,
@@ -105,6 +109,7 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
         health_topics=HealthTopics(settings.health.every_s),
         bundle_watch=bundle_watch,
         teacher=teacher,
+        metrics=metrics,
         changed=changed,
         stop=stop,
     )
@@ -186,6 +191,10 @@ def _teacher(
         derivation=Derivation(bases, fits, settings.teaching),
     )
     return Teacher(TeachingWork(settings, parts, session, counters), session, counters, on_change=changed.set)
+
+
+def _metrics(settings: Config, source: MetricsInput, changed: threading.Event) -> MetricsThread | None:
+    return None if settings.metrics is None else MetricsThread(settings.metrics, source, on_change=changed.set)
 
 
 def _updates(config: Loaded[Config], startup: Startup, host: UpdateHost, session: Session) -> Updates:
