@@ -9,7 +9,15 @@ from functools import partial
 from pathlib import Path
 
 from daemon import __version__
-from daemon.config.node import Config, fit_record, models_directory, state_directory, teaching_database
+from daemon.config.node import (
+    Config,
+    fit_record,
+    history_directory,
+    local_socket,
+    models_directory,
+    state_directory,
+    teaching_database,
+)
 from daemon.core.document import Loaded
 from daemon.core.records import MODALITIES, Counters, Modality
 from daemon.core.timing import monotonic_ns
@@ -31,6 +39,13 @@ from daemon.node.fits import Fits
 from daemon.node.health_topics import HealthTopics
 from daemon.node.latency import ErrorCount, Latencies
 from daemon.node.live_input import LiveInput
+from daemon.node.local_commands import LocalCommands
+from daemon.node.local_following import Following
+from daemon.node.local_history import LocalHistory
+from daemon.node.local_host import LocalHost
+from daemon.node.local_node import LocalMachine, LocalNode
+from daemon.node.local_requests import LocalRequests, handlers
+from daemon.node.local_server import LocalServer
 from daemon.node.node import Node, Updates
 from daemon.node.peaks import PeakQueue
 from daemon.node.presses import Presses
@@ -54,10 +69,13 @@ TEACHING_DISABLED = "teaching.enabled in config.yaml is false"
 CANNOT_BE_TAUGHT = "a stream is replayed as fast as possible: such a node cannot be taught"
 
 
-def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) -> Node:
+def build(
+    config: Loaded[Config], startup: Startup | None, stop: StopRequest, local_host: LocalHost | None = None
+) -> Node:
     """Build a node that is ready to run. Raises Refused when the config or its bundle cannot be used.
 
     `startup` knows the active bundle of a node whose bundles are replaced; without it the config's own bundle runs.
+    Without `local_host` no program of this machine can ask the node.
     """
     settings = config.document
     state = state_directory(settings)
@@ -87,6 +105,11 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
     teacher = _teacher(settings, live_input, updater, bases, session, teaching, changed)
     control = Control(settings, streams, switches, active, updater, teacher)
     commands = CommandThread(control, session)
+    following = Following(session, {name: stream.watching for name, stream in streams.items()})
+    local_commands = LocalCommands(commands)
+    local_node = LocalNode(settings, state, streams, active, session, local_commands)
+    history = LocalHistory(settings.history, history_directory(settings), None, local_commands)
+    local = None if local_host is None else _local(settings, local_host, stop, local_node, history, following)
     bundle_watch = BundleWatch(active, on_change=changed.set)
     device_id = DeviceId(state / "device_id")
     reporter = Reporter(settings.node, device_id, monotonic_ns(), session, streams, latencies, bundle_watch, teacher)
@@ -100,6 +123,7 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
         updates=updates,
         switches=switches,
         commands=commands,
+        local=local,
         device_id=device_id,
         reporter=reporter,
         health_topics=HealthTopics(settings.health.every_s),
@@ -146,6 +170,18 @@ def _new_stream(
         peaks=peaks,
         views=views,
     )
+
+
+def _local(
+    settings: Config,
+    host: LocalHost,
+    stop: StopRequest,
+    node: LocalNode,
+    history: LocalHistory,
+    following: Following,
+) -> LocalServer:
+    requests = LocalRequests(handlers(node, LocalMachine(host, stop), history))
+    return LocalServer(host.socket, local_socket(settings), requests, following)
 
 
 def _text_alone(settings: Config) -> frozenset[str]:
