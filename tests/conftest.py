@@ -10,7 +10,7 @@ import pytest
 from hypothesis import is_hypothesis_test, settings
 
 from tests.helpers.alone import Machine
-from tests.helpers.campaign import IS_CAMPAIGN, SEED, SEED_VARIABLE
+from tests.helpers.campaign import IS_CAMPAIGN, SEED, SEED_VARIABLE, share
 from tests.helpers.delegate import cached_delegate
 from tests.helpers.mosquitto import Mosquitto
 
@@ -54,6 +54,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         deselected = [item for item in items if not _campaigns(item) & set(selected)]
         config.hook.pytest_deselected(items=deselected)
         items[:] = [item for item in items if _campaigns(item) & set(selected)]
+    left_out = _left_out(items)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
     # long tests first, so that no worker runs a long one at the end; a file with tests that run alone stays whole
     alone = {item.path for item in items if _is_alone(item)}
     items.sort(key=lambda item: 0 if item.path in alone else _rank(item))
@@ -83,6 +86,20 @@ def _is_alone(item: pytest.Item) -> bool:
 
 def _campaigns(item: pytest.Item) -> set[str]:
     return {str(mark.args[0]) for mark in item.iter_markers("campaign")}
+
+
+def _left_out(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return what the seed leaves out of files of which only a part runs: `campaign(name, part=…)`."""
+    parts: dict[tuple[Path, int], list[pytest.Item]] = {}
+    for item in items:
+        for mark in item.iter_markers("campaign"):
+            if "part" in mark.kwargs:
+                parts.setdefault((item.path, mark.kwargs["part"]), []).append(item)
+    left_out = []
+    for (path, part), of_file in parts.items():
+        chosen = {item.nodeid for item in share(of_file, part, path.name)}
+        left_out += [item for item in of_file if item.nodeid not in chosen]
+    return left_out
 
 
 def _rank(item: pytest.Item) -> int:

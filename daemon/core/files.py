@@ -136,17 +136,18 @@ def read_own(path: Path, most_bytes: int) -> bytes:
         return file.read(most_bytes)
 
 
-def create_own(path: Path) -> BinaryIO:
+def create_own(path: Path, mode: int = 0o666) -> BinaryIO:
     """Create a file of the state directory for writing. Whatever had its name is removed first. Raises OSError.
 
     Nothing is written through a link, because the name is new. A directory of that name is left, and is an error.
+    `mode` is its permissions, less those that the umask takes.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        return os.fdopen(os.open(path, flags, 0o666), "wb")
+        return os.fdopen(os.open(path, flags, mode), "wb")
     except FileExistsError:
         path.unlink()
-        return os.fdopen(os.open(path, flags, 0o666), "wb")
+        return os.fdopen(os.open(path, flags, mode), "wb")
 
 
 def own_file_problem(path: Path, status: os.stat_result, most_bytes: int) -> str | None:

@@ -99,7 +99,7 @@ def add_scores(
         # between two moments the smoothed score is monotonic, so its peaks lie at moments
         peak = max(event.peak, float(smoothed[label]))
         # while the label fades its evidence says nothing any more
-        shares = _shares(evidence, label, settings) if scores[label] >= settings.end[label] else event.shares
+        shares = shares_of(evidence, label, settings) if scores[label] >= settings.end[label] else event.shares
         open_events[label] = replace(event, peak=peak, shares=shares)
     state = replace(state, scores=scores, smoothed=smoothed, evidence=evidence, since_ns=at_ns, open=open_events)
     return state, events
@@ -129,6 +129,19 @@ def end_all(
     at_ns = max(at_ns, state.since_ns, state.reached_ns)
     events = [_event("end", state, label, at_ns, settings, ended_by) for label in sorted(state.open)]
     return replace(initial_state(settings), since_ns=at_ns), events
+
+
+def shares_of(evidence: Mapping[str, Array], label: int, settings: EventSettings) -> dict[Modality, float]:
+    """Return the part of each modality in the evidence for a label; what speaks against the label has none.
+
+    The evidence of a modality is the sum of that of its encoders.
+    """
+    speaks = {
+        modality: max(0.0, sum(float(evidence[name][label]) for name in encoders if name in evidence))
+        for modality, encoders in settings.encoders.items()
+    }
+    total = sum(speaks.values())
+    return {m: part / total if total else 0.0 for m, part in speaks.items()}
 
 
 def _next_transition(state: EventState, settings: EventSettings) -> tuple[int, int, Transition] | None:
@@ -173,7 +186,7 @@ def _apply(
         return replace(state, above_ns=_without(state.above_ns, label)), []
     score = _score_at(state, label, at_ns, settings)
     if transition == "start":
-        shares = _shares(state.evidence, label, settings)
+        shares = shares_of(state.evidence, label, settings)
         event = OpenEvent(new_id(), state.above_ns[label], at_ns, score, shares)
         state = replace(state, above_ns=_without(state.above_ns, label), open={**state.open, label: event})
         return state, [_event("start", state, label, at_ns, settings)]
@@ -206,19 +219,6 @@ def _event(
     peak = max(event.peak, score)
     name = settings.labels[label]
     return Event(phase, name, event.id, event.started_ns, at_ns, score, peak, ended_by, event.shares)
-
-
-def _shares(evidence: Mapping[str, Array], label: int, settings: EventSettings) -> dict[Modality, float]:
-    """Return the part of each modality in the evidence for a label; what speaks against the label has none.
-
-    The evidence of a modality is the sum of that of its encoders.
-    """
-    speaks = {
-        modality: max(0.0, sum(float(evidence[name][label]) for name in encoders if name in evidence))
-        for modality, encoders in settings.encoders.items()
-    }
-    total = sum(speaks.values())
-    return {m: part / total if total else 0.0 for m, part in speaks.items()}
 
 
 def _crossing_ns(

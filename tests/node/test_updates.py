@@ -25,6 +25,8 @@ from tests.helpers.webserver import Fault, WebServer
 from tests.node import test_daemon
 from tests.node.test_daemon import parsed
 
+pytestmark = pytest.mark.campaign("live-updates", part=9)
+
 Config = Callable[..., dict]
 config, material = test_daemon.config, test_daemon.material
 

@@ -24,7 +24,8 @@ from tests.helpers.mosquitto import wait_until
 from tests.helpers.processes import children_of
 from tests.helpers.pulse import PulseServer, pulse_server
 
-pytestmark = pytest.mark.xdist_group("sound")  # what one of them locks in JACK's library is locked for all
+# what one of them locks in JACK's library is locked for all
+pytestmark = [pytest.mark.xdist_group("sound"), pytest.mark.campaign("source-faults", part=18)]
 
 RATE_HZ = 16_000
 BLOCKS = 100

@@ -23,7 +23,7 @@ from tests.node.faults.restartable import FaultyRtsp, RestartableMjpeg
 from tests.node.faults.watched_node import DELIVERS, TROUBLE, WatchedNode
 
 # these tests measure promised times: nothing else runs beside them
-pytestmark = [pytest.mark.xdist_group("sound"), pytest.mark.alone]
+pytestmark = [pytest.mark.xdist_group("sound"), pytest.mark.alone, pytest.mark.campaign("source-faults", part=7)]
 
 # promised for every fault; the time stands still while a process waits for a processor
 REPORTED_WITHIN_S = 3.0
