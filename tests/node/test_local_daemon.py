@@ -235,7 +235,7 @@ def is_answered(client: LocalClient) -> bool:
     return True
 
 
-def test_a_follower_that_does_not_read_is_ended_and_others_are_not(client: LocalClient, running: DaemonProcess) -> None:
+def test_a_follower_that_does_not_read_holds_up_nobody(client: LocalClient, running: DaemonProcess) -> None:
     with connected(str(daemon_socket(running))) as slow:
         content = b'{"do":"follow"}'
         slow.sendall(struct.pack("!I", len(content)) + content)
