@@ -99,12 +99,17 @@ class PageUnderTest:
 
     def set_password(self, password: str, role: Role = "owner") -> None:
         """Store a password that is cheap to check."""
-        with AccountsFile(self.state).change() as content:
-            content["passwords"][role] = hash_password(password, {"n": 2, "r": 1, "p": 1})
+        store_password(self.state, password, role)
 
     def session(self, role: Role = "owner") -> str:
         """Return the cookie of somebody who is logged in."""
         return self.accounts.begin_session(role, "127.0.0.1")
+
+
+def store_password(directory: Path, password: str, role: Role) -> None:
+    """Store a password that is cheap to check: the real cost is a second on a busy machine."""
+    with AccountsFile(directory).change() as content:
+        content["passwords"][role] = hash_password(password, {"n": 2, "r": 1, "p": 1})
 
 
 def rest_of(connected: socket.socket) -> bytes:

@@ -8,6 +8,7 @@ import pytest
 
 from daemon.web.accounts import DAY_S, IDLE_S, LINK_S, LONGEST_S, MOST_SESSIONS, MOST_TOKENS, Accounts
 from daemon.web.passwords import COST, hash_password, is_password, password_problem
+from tests.helpers.page import store_password
 
 
 class Clock:
@@ -30,10 +31,10 @@ def accounts(tmp_path: Path, clock: Clock) -> Accounts:
     return Accounts(tmp_path / "page", clock)
 
 
-def test_a_password_logs_in_its_role(accounts: Accounts) -> None:
+def test_a_password_logs_in_its_role(accounts: Accounts, tmp_path: Path) -> None:
     assert not accounts.has_password()
-    accounts.set_password("owner", "correct horse")
-    accounts.set_password("viewer", "only looking")
+    store_password(tmp_path / "page", "correct horse", "owner")
+    store_password(tmp_path / "page", "only looking", "viewer")
     assert accounts.has_password()
     assert [accounts.role_by_password(each) for each in ("correct horse", "only looking", "Correct horse", "")] == [
         "owner",
@@ -53,13 +54,15 @@ def test_passwords_that_can_be_used(password: str, is_good: bool) -> None:
     [{"hash": None}, {"salt": "zz"}, {"n": 3}, {"n": 1 << 30}, {"n": "16384"}, {"p": 0}, {"r": None}],
 )
 def test_a_damaged_password_matches_nothing(damage: dict[str, object]) -> None:
-    assert not is_password("correct horse", hash_password("correct horse") | damage)
+    assert not is_password("correct horse", hash_password("correct horse", {"n": 2, "r": 1, "p": 1}) | damage)
 
 
 def test_a_password_is_hashed_with_a_salt_and_a_cost() -> None:
-    first, second = (hash_password("correct horse") for _ in range(2))
+    first, second = (hash_password("correct horse", {"n": 2, "r": 1, "p": 1}) for _ in range(2))
     assert first["hash"] != second["hash"]
-    assert {key: first[key] for key in COST} == COST
+    stored = hash_password("correct horse")
+    assert {key: stored[key] for key in COST} == COST
+    assert is_password("correct horse", stored)
 
 
 def test_a_session_that_is_used_ends_after_a_month(accounts: Accounts, clock: Clock) -> None:
