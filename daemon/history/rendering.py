@@ -50,8 +50,8 @@ def render_h264(clip: str, target: str) -> None:
                 _render(given, int(target))
     except MemoryError:
         raise Failed("the clip needs too much memory to be shown") from None
-    except (av.FFmpegError, ValueError) as error:
-        raise Failed(f"the clip is damaged: {getattr(error, 'strerror', None) or error}") from error
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise Failed(f"the clip cannot be shown: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _render(given: "InputContainer", target: int) -> None:

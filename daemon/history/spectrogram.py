@@ -49,8 +49,8 @@ def draw_spectrogram(clip: str, target: str) -> None:
                 samples = _samples(given)
     except MemoryError:
         raise Failed("the sound of the clip needs too much memory") from None
-    except (av.FFmpegError, ValueError) as error:
-        raise Failed(f"the sound of the clip is damaged: {getattr(error, 'strerror', None) or error}") from error
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise Failed(f"the sound of the clip cannot be drawn: {getattr(error, 'strerror', None) or error}") from error
     levels = _levels(samples)
     top = max(float(levels.max()), QUIET_DB)
     shades = np.clip((levels - top) / RANGE_DB + 1, 0, 1) * 255
