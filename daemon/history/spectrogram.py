@@ -45,7 +45,7 @@ def draw_spectrogram(clip: str, target: str) -> None:
     try:
         with open(int(clip), "rb", closefd=False) as file:
             file.seek(0)
-            with av.open(file, "r", format="mp4") as given:
+            with av.open(file, "r", format="mp4", metadata_errors="replace") as given:
                 samples = _samples(given)
     except MemoryError:
         raise Failed("the sound of the clip needs too much memory") from None
@@ -63,8 +63,9 @@ def _samples(given: "InputContainer") -> "NDArray[np.float32]":
     import av
     import numpy as np
 
-    if not given.streams.audio:
-        raise Failed("the clip has no sound")
+    # PyAV gives no codec context to what FFmpeg cannot decode
+    if not given.streams.audio or given.streams.audio[0].codec_context is None:
+        raise Failed("the clip has no sound that can be decoded")
     sound = given.streams.audio[0]
     sound.codec_context.thread_count = 1
     length_s = min(given.duration / av.time_base if given.duration else 0.0, MAX_S)

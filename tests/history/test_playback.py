@@ -108,6 +108,10 @@ def damaged(path: Path, kind: str) -> Path:
         write_clip(path, seconds=1, picture=False)
     elif kind == "without sound":
         write_clip(path, seconds=1, sound_hz=None)
+    elif kind == "unknown pictures":
+        path.write_bytes(write_clip(path, seconds=1).read_bytes().replace(b"avc1", b"zzzz"))
+    elif kind == "unknown sound":
+        path.write_bytes(kept(path).read_bytes().replace(b"Opus", b"zzzz"))
     else:
         whole = kept(path).read_bytes()
         begin, end = whole.index(b"mdat") + 4, whole.index(b"moov") - 4
@@ -123,6 +127,8 @@ def damaged(path: Path, kind: str) -> Path:
         (render_h264, "cut off", "the clip cannot be shown"),
         (render_h264, "without content", "no picture of the clip can be decoded"),
         (render_h264, "without pictures", "the clip has no pictures"),
+        (render_h264, "unknown pictures", "the clip has no pictures"),
+        (draw_spectrogram, "unknown sound", "the clip has no sound"),
         (draw_spectrogram, "cut off", "the sound of the clip cannot be drawn"),
         (draw_spectrogram, "without sound", "the clip has no sound"),
     ],
