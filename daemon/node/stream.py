@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 
+from daemon.config.history import HistoryConfig
 from daemon.config.streams import StreamConfig
 from daemon.core.errors import Refused
 from daemon.core.records import Counters, EndedBy, Modality
 from daemon.fusion.fuse import Fused, FusionHead, StreamFusion
+from daemon.history.ring import MediaRing
 from daemon.node.health import StreamHealth
 from daemon.node.input_health import inputs_health
 from daemon.node.intake import Intake
@@ -29,6 +31,7 @@ from daemon.pipeline.recent import RecentInput
 from daemon.pipeline.recogniser import Recogniser
 from daemon.runtime.heartbeat import Heartbeat
 from daemon.runtime.processor import ProcessorShare
+from daemon.sources.factory import keeps_packets
 from daemon.sources.text import TextInlet
 from daemon.sources.view import Views
 
@@ -55,11 +58,13 @@ class Stream:
         on_change: Callable[[], None],
         peaks: PeakQueue | None = None,
         views: Mapping[str, Views] = NO_VIEWS,
+        history: HistoryConfig | None = None,
     ) -> None:
         """Raises Refused when the bundle uses nothing that the stream's sources deliver.
 
         `on_change` is called when the state of a source or of the switch has changed. `peaks` takes the peaks of events
         where labels can be taught; None: they cannot. `views` has the cameras that other streams look at, by stream.
+        `history` says how events are kept; None: none are.
         """
         self.name = name
         self.counters = counters
@@ -83,12 +88,21 @@ class Stream:
         self._takes_text = config.text.enabled and "text" in manifest.senses and not is_in_order(config)
         own, viewed = views.get(name), config.camera.view_of if config.camera is not None else None
         self._looks_at = None if viewed is None else views.get(viewed)
-        self._sources = StreamSources(
-            name, config, manifest, counters, on_change=on_change, views=own, looks_at=self._looks_at
-        )
+        # the latest seconds, coded, for the clips of events
+        self.ring = None if history is None or is_in_order(config) else _new_ring(config, history)
         # what people who look at the node see of the stream
         self.watching = Watching(name, self._gates)
-        self._intake = Intake(config, counters, publisher, self.recent, self.watching, own)
+        self._intake = Intake(config, counters, publisher, self.recent, self.watching, own, self.ring)
+        self._sources = StreamSources(
+            name,
+            config,
+            manifest,
+            counters,
+            on_change=on_change,
+            views=own,
+            looks_at=self._looks_at,
+            packets=None if self.ring is None else self._intake.take_packet,
+        )
         if not self._sources and not self._takes_text:
             raise Refused(f"streams.{name}: captures nothing that the bundle {manifest.id} uses")
 
@@ -250,9 +264,7 @@ class Stream:
     def _forget_view(self) -> None:
         """Forget the pictures of another stream's camera once it is closed on request."""
         if self._looks_at is not None and self._looks_at.is_closed:
-            self.watching.forget("image")
-            if self.recent is not None:
-                self.recent.forget("image")
+            self._intake.forget("image")
 
     def _publish(self, bundle: PublishedBundle, fused: Fused) -> None:
         self._publisher.publish(bundle, fused)
@@ -272,3 +284,9 @@ class Stream:
 
     def _new_fusion(self, recogniser: Recogniser, head: FusionHead) -> StreamFusion:
         return recogniser.new_fusion(head, self.name, self._config.fusion, self._config.events)
+
+
+def _new_ring(config: StreamConfig, history: HistoryConfig) -> MediaRing:
+    # an event starts so long before it is known
+    known_after_s = config.events.min_duration_s
+    return MediaRing(has_packets=keeps_packets(config), before_s=history.before_s + known_after_s)

@@ -145,6 +145,7 @@ def _new_stream(
         on_change=changed.set,
         peaks=peaks,
         views=views,
+        history=settings.history,
     )
 
 
