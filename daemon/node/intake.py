@@ -35,6 +35,7 @@ class Intake:
 
         `watching` shows the latest input to those who look.
         `views` gets the pictures before the region of the camera is cut out, where other streams look at the camera.
+        `ring` keeps the latest seconds for the clips of events; None: no events are kept.
         """
         camera, microphone = config.camera, config.microphone
         self._offsets_ns: dict[Modality, int] = {

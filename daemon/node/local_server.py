@@ -214,9 +214,7 @@ def _peer(connected: socket.socket) -> str:
     """Return which process is at the other end, for the log."""
     credentials = struct.Struct("3i")
     try:
-        pid, user, _ = credentials.unpack(
-            connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, credentials.size)
-        )
+        pid, user, _ = credentials.unpack(connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, credentials.size))
     except OSError:
         return "which has gone"
     return f"process {pid} of user {user}"
