@@ -20,6 +20,7 @@ from daemon.node.command_thread import CommandThread
 from daemon.node.device_id import DeviceId
 from daemon.node.health import Health
 from daemon.node.health_topics import HealthTopics, Messages
+from daemon.node.historian import Historian, NoHistorian
 from daemon.node.local_server import LocalServer
 from daemon.node.reload import Reload
 from daemon.node.reports import Reporter, accelerators_health
@@ -46,6 +47,7 @@ LOCAL_CLOSE_S = 0.3
 BUNDLE_WATCH_CLOSE_S = 0.1
 ANNOUNCEMENT_CLOSE_S = 0.1
 TEACHER_CLOSE_S = 0.3
+HISTORIAN_CLOSE_S = 0.4
 SESSION_CLOSE_S = 1.5
 
 # for closing, loading a bundle and opening sources: as long as the unit allows for a start
@@ -88,6 +90,7 @@ class Node:
     health_topics: HealthTopics
     bundle_watch: BundleWatch
     teacher: Teacher | NoTeacher
+    historian: Historian | NoHistorian
     changed: threading.Event
     stop: StopRequest
 
@@ -134,8 +137,9 @@ class Node:
         self._publish_models()
         for remark in self.active.recogniser.cpu_remarks:
             log.warning("%s", remark)
-        # after fusion has ended its events, whose peaks are stored
+        # after fusion has ended its events, whose peaks and clips are stored
         stack.callback(self._close_teacher)
+        stack.callback(self._close_historian)
         # before the start, which may fail halfway
         stack.callback(self.active.close_accelerators)
         stack.callback(self._close_fusion)
@@ -150,6 +154,7 @@ class Node:
         text_sinks = {name: stream for name, stream in self.streams.items() if stream.takes_text}
         self.session.start(text_sinks, self.commands, self.device_id.stored)
         self.teacher.start()
+        self.historian.start()
         for stream in self.streams.values():
             if not stream.is_live:
                 stream.start_in_order(self.active.encoders)
@@ -182,7 +187,11 @@ class Node:
                 stream.look(processor)
             self.teacher.follow(self.active.bundle.view.id)
             problems = node_reasons(
-                self.reporter.mqtt(), self.teacher.health(), reload.problem, self.bundle_watch.change
+                self.reporter.mqtt(),
+                self.teacher.health(),
+                self.historian.health(),
+                reload.problem,
+                self.bundle_watch.change,
             )
             trouble = service.look(
                 self.reporter.sources(),
@@ -207,9 +216,10 @@ class Node:
     def _heartbeats(self) -> list[Heartbeat]:
         updater = [] if self.updates is None else [self.updates.updater.progress]
         sources = [heartbeat for stream in self.streams.values() for heartbeat in stream.heartbeats]
-        own = [self.teacher.progress, self.commands.progress, self.bundle_watch.progress, self.announcement.progress]
+        own = [self.commands, self.teacher, self.historian, self.bundle_watch, self.announcement]
         local = [] if self.local is None else [self.local.progress]
-        return [*self.session.heartbeats, *own, *local, *self.active.heartbeats, *updater, *sources]
+        parts = [*(part.progress for part in own), *local, *self.active.heartbeats]
+        return [*self.session.heartbeats, *parts, *updater, *sources]
 
     def _publish_health(self, reload: Reload) -> None:
         self._publish(self.health_topics.latest(self._health(reload), self._models_problem))
@@ -244,6 +254,12 @@ class Node:
     def _close_teacher(self) -> None:
         if not self.teacher.close(TEACHER_CLOSE_S):
             log.warning("the disk of what was taught has not answered within %.1f s; the daemon stops", TEACHER_CLOSE_S)
+
+    def _close_historian(self) -> None:
+        # the next node of this process writes the same history
+        limit_s = UPDATER_RESTART_S if self.stop.restarts else HISTORIAN_CLOSE_S
+        if not self.historian.close(limit_s):
+            log.warning("the disk of the history has not answered within %.1f s; the daemon stops", limit_s)
 
     def _close_bundle_watch(self) -> None:
         if not self.bundle_watch.close(BUNDLE_WATCH_CLOSE_S):

@@ -21,6 +21,7 @@ from daemon.node.health import (
     overall,
     process_health,
 )
+from daemon.node.historian import Historian, NoHistorian
 from daemon.node.latency import Latencies
 from daemon.node.stream import Stream
 from daemon.node.switches import Closed, closed_by
@@ -40,6 +41,7 @@ class Reporter:
     latencies: Latencies
     bundle_watch: BundleWatch
     teacher: Teacher | NoTeacher
+    historian: Historian | NoHistorian
 
     def health(self, recogniser: Recogniser, trouble: str | None = None, reload_problem: str | None = None) -> Health:
         """Return a snapshot, with the recogniser of the active bundle. `trouble` says which loops do not work."""
@@ -62,6 +64,7 @@ class Reporter:
             accelerators=accelerators,
             mqtt=mqtt,
             teaching=self.teacher.health(),
+            history=self.historian.health(),
             process=process_health(self.started_ns),
             latency_ms=LatencyHealth(p50=self.latencies.percentile_ms(50), p99=self.latencies.percentile_ms(99)),
         )

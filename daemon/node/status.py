@@ -9,10 +9,10 @@ from daemon.node.health import (
     MqttHealth,
     SourceHealth,
     StreamHealth,
-    TeachingHealth,
     fails,
     is_faulty,
 )
+from daemon.node.kept_health import HistoryHealth, TeachingHealth
 
 
 def status_payload(health: Health, models_problem: str | None) -> StatusPayload:
@@ -34,7 +34,7 @@ def reasons(health: Health) -> list[str]:
         *([] if health.trouble is None else [health.trouble]),
         *(text for name, stream in health.streams.items() for text in source_reasons(stream.sources, f"{name}/")),
         *accelerator_reasons(health.accelerators),
-        *node_reasons(health.mqtt, health.teaching, health.reload_problem, health.bundle_changed),
+        *node_reasons(health.mqtt, health.teaching, health.history, health.reload_problem, health.bundle_changed),
     ]
 
 
@@ -44,7 +44,11 @@ def accelerator_reasons(accelerators: Mapping[str, AcceleratorHealth]) -> list[s
 
 
 def node_reasons(
-    mqtt: MqttHealth, teaching: TeachingHealth, reload_problem: str | None, bundle_changed: str | None
+    mqtt: MqttHealth,
+    teaching: TeachingHealth,
+    history: HistoryHealth,
+    reload_problem: str | None,
+    bundle_changed: str | None,
 ) -> list[str]:
     """Return what is wrong with the node beside its streams and devices; for the last two see Health."""
     refused = mqtt.refused_subscriptions
@@ -54,6 +58,7 @@ def node_reasons(
         None if reload_problem is None else f"the config was not reloaded: {reload_problem}",
         bundle_changed,
         None if teaching.problem is None else f"teaching: {teaching.problem}",
+        None if history.problem is None else f"history: {history.problem}",
     ]
     return [reason for reason in found if reason is not None]
 
