@@ -11,6 +11,8 @@ from daemon.core.records import MODALITIES, Block, Captured, Counters, Frame, Li
 from daemon.core.timing import NS_PER_MS, NS_PER_S
 from daemon.node.intake import Intake
 from daemon.node.switches import Switch
+from daemon.node.watching import Watching
+from daemon.pipeline.gates import NO_GATES
 from daemon.pipeline.recent import RecentInput
 from tests.helpers.format2_bundle import RATE_HZ, write_bundle
 
@@ -31,7 +33,8 @@ class Rig:
     def __init__(self, recent: RecentInput | None) -> None:
         self.publisher, self.recent = Publisher(), recent
         self.counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
-        self.intake = Intake(CONFIG, self.counters, self.publisher, recent)  # type: ignore[arg-type]
+        watching = Watching("s", NO_GATES)
+        self.intake = Intake(CONFIG, self.counters, self.publisher, recent, watching)  # type: ignore[arg-type]
         self.passed: list[Captured] = []
         self.deliver = self.intake.into(self.passed.append)
 
