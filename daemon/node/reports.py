@@ -7,20 +7,10 @@ from daemon import __version__
 from daemon.core.timing import monotonic_ns, wall_time
 from daemon.inference.accelerator import Accelerator
 from daemon.mqtt.session import Session
+from daemon.node.accelerator_health import AcceleratorHealth, accelerator_health, encoder_health
 from daemon.node.bundle_watch import BundleWatch
 from daemon.node.device_id import DeviceId
-from daemon.node.health import (
-    AcceleratorHealth,
-    Health,
-    LatencyHealth,
-    MqttHealth,
-    OutboxHealth,
-    SourceHealth,
-    accelerator_health,
-    encoder_health,
-    overall,
-    process_health,
-)
+from daemon.node.health import Health, LatencyHealth, MqttHealth, OutboxHealth, SourceHealth, overall, process_health
 from daemon.node.historian import Historian, NoHistorian
 from daemon.node.latency import Latencies
 from daemon.node.stream import Stream
@@ -43,7 +33,13 @@ class Reporter:
     teacher: Teacher | NoTeacher
     historian: Historian | NoHistorian
 
-    def health(self, recogniser: Recogniser, trouble: str | None = None, reload_problem: str | None = None) -> Health:
+    def health(
+        self,
+        recogniser: Recogniser,
+        trouble: str | None = None,
+        reload_problem: str | None = None,
+        metrics_problem: str | None = None,
+    ) -> Health:
         """Return a snapshot, with the recogniser of the active bundle. `trouble` says which loops do not work."""
         streams = {name: stream.health() for name, stream in self.streams.items()}
         accelerators = accelerators_health(recogniser.accelerators)
@@ -57,6 +53,7 @@ class Reporter:
             status="failed" if trouble else overall(streams, accelerators, mqtt.refused_subscriptions),
             trouble=trouble,
             reload_problem=reload_problem,
+            metrics_problem=metrics_problem,
             bundle=recogniser.bundle.manifest.id,
             bundle_changed=self.bundle_watch.change,
             streams=streams,

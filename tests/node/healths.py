@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from daemon.inference.accelerator_status import AcceleratorState
 from daemon.mqtt.status_payload import NodeStatus
+from daemon.node.accelerator_health import AcceleratorHealth
 from daemon.node.health import (
-    AcceleratorHealth,
     Health,
     LatencyHealth,
     MqttHealth,
@@ -71,6 +71,7 @@ def health(
     reload_problem: str | None = None,
     teaching_problem: str | None = None,
     history_problem: str | None = None,
+    metrics_problem: str | None = None,
 ) -> Health:
     """The health of a node named hall, without streams where there are none given."""
     outbox = OutboxHealth(waiting=0, stored=published, stored_bytes=0, coalesced=0, trouble=outbox_trouble)
@@ -83,6 +84,7 @@ def health(
         status=status,
         trouble=trouble,
         reload_problem=reload_problem,
+        metrics_problem=metrics_problem,
         bundle=bundle,
         bundle_changed=bundle_changed,
         streams=dict(streams or {}),
