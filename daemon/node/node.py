@@ -20,6 +20,7 @@ from daemon.node.command_thread import CommandThread
 from daemon.node.device_id import DeviceId
 from daemon.node.health import Health
 from daemon.node.health_topics import HealthTopics, Messages
+from daemon.node.historian import Historian, NoHistorian
 from daemon.node.metrics_thread import MetricsThread
 from daemon.node.reload import Reload
 from daemon.node.reports import Reporter, accelerators_health
@@ -46,6 +47,7 @@ BUNDLE_WATCH_CLOSE_S = 0.1
 ANNOUNCEMENT_CLOSE_S = 0.1
 METRICS_CLOSE_S = 0.1
 TEACHER_CLOSE_S = 0.3
+HISTORIAN_CLOSE_S = 0.4
 SESSION_CLOSE_S = 1.5
 
 # for closing, loading a bundle and opening sources: as long as the unit allows for a start
@@ -90,6 +92,7 @@ class Node:
     health_topics: HealthTopics
     bundle_watch: BundleWatch
     teacher: Teacher | NoTeacher
+    historian: Historian | NoHistorian
     metrics: MetricsThread | None
     changed: threading.Event
     stop: StopRequest
@@ -137,8 +140,9 @@ class Node:
         self._publish_models()
         for remark in self.active.recogniser.cpu_remarks:
             log.warning("%s", remark)
-        # after fusion has ended its events, whose peaks are stored
+        # after fusion has ended its events, whose peaks and clips are stored
         stack.callback(self._close_teacher)
+        stack.callback(self._close_historian)
         # before the start, which may fail halfway
         stack.callback(self.active.close_accelerators)
         stack.callback(self._close_fusion)
@@ -153,6 +157,7 @@ class Node:
         text_sinks = {name: stream for name, stream in self.streams.items() if stream.takes_text}
         self.session.start(text_sinks, self.commands, self.device_id.stored)
         self.teacher.start()
+        self.historian.start()
         if self.metrics is not None:
             self.metrics.start()
             stack.callback(self._close_metrics, self.metrics)
@@ -187,6 +192,7 @@ class Node:
             problems = node_reasons(
                 self.reporter.mqtt(),
                 self.teacher.health(),
+                self.historian.health(),
                 reload.problem,
                 self.bundle_watch.change,
                 self._metrics_problem,
@@ -216,9 +222,10 @@ class Node:
     def _heartbeats(self) -> list[Heartbeat]:
         updater = [] if self.updates is None else [self.updates.updater.progress]
         sources = [heartbeat for stream in self.streams.values() for heartbeat in stream.heartbeats]
-        own = [self.teacher.progress, self.commands.progress, self.bundle_watch.progress, self.announcement.progress]
-        own += [] if self.metrics is None else [self.metrics.progress]
-        return [*self.session.heartbeats, *own, *self.active.heartbeats, *updater, *sources]
+        own = [self.commands, self.teacher, self.historian, self.bundle_watch, self.announcement]
+        metrics = [] if self.metrics is None else [self.metrics.progress]
+        parts = [*(part.progress for part in own), *metrics, *updater]
+        return [*self.session.heartbeats, *parts, *self.active.heartbeats, *sources]
 
     def _publish_health(self, reload: Reload) -> None:
         self._publish(self.health_topics.latest(self._health(reload), self._models_problem))
@@ -253,6 +260,12 @@ class Node:
     def _close_teacher(self) -> None:
         if not self.teacher.close(TEACHER_CLOSE_S):
             log.warning("the disk of what was taught has not answered within %.1f s; the daemon stops", TEACHER_CLOSE_S)
+
+    def _close_historian(self) -> None:
+        # the next node of this process writes the same history
+        limit_s = UPDATER_RESTART_S if self.stop.restarts else HISTORIAN_CLOSE_S
+        if not self.historian.close(limit_s):
+            log.warning("the disk of the history has not answered within %.1f s; the daemon stops", limit_s)
 
     def _close_bundle_watch(self) -> None:
         if not self.bundle_watch.close(BUNDLE_WATCH_CLOSE_S):
