@@ -21,6 +21,7 @@ from daemon.node.device_id import DeviceId
 from daemon.node.health import Health
 from daemon.node.health_topics import HealthTopics, Messages
 from daemon.node.historian import Historian, NoHistorian
+from daemon.node.local_server import LocalServer
 from daemon.node.metrics_thread import MetricsThread
 from daemon.node.reload import Reload
 from daemon.node.reports import Reporter, accelerators_health
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 SOURCES_CLOSE_S = 1.5
 UPDATER_CLOSE_S, UPDATER_POLL_S = 0.4, 0.1
 COMMANDS_CLOSE_S = 0.3
+LOCAL_CLOSE_S = 0.3
 BUNDLE_WATCH_CLOSE_S = 0.1
 ANNOUNCEMENT_CLOSE_S = 0.1
 METRICS_CLOSE_S = 0.1
@@ -87,6 +89,7 @@ class Node:
     updates: Updates | None
     switches: SwitchFile
     commands: CommandThread
+    local: LocalServer | None
     device_id: DeviceId
     reporter: Reporter
     health_topics: HealthTopics
@@ -167,6 +170,9 @@ class Node:
         if self.updates is not None:
             self.updates.updater.start(self.updates.topic.publish)
             stack.callback(self._close_updater, self.updates.updater)
+        if self.local is not None:
+            stack.callback(self._close_local, self.local)
+            self.local.start()
 
     def _restore_switches(self) -> None:
         """Close the cameras and microphones that were closed on request when the daemon ended."""
@@ -223,8 +229,8 @@ class Node:
         updater = [] if self.updates is None else [self.updates.updater.progress]
         sources = [heartbeat for stream in self.streams.values() for heartbeat in stream.heartbeats]
         own = [self.commands, self.teacher, self.historian, self.bundle_watch, self.announcement]
-        metrics = [] if self.metrics is None else [self.metrics.progress]
-        parts = [*(part.progress for part in own), *metrics, *updater]
+        optional = [part.progress for part in (self.metrics, self.local) if part is not None]
+        parts = [*(part.progress for part in own), *optional, *updater]
         return [*self.session.heartbeats, *parts, *self.active.heartbeats, *sources]
 
     def _publish_health(self, reload: Reload) -> None:
@@ -256,6 +262,10 @@ class Node:
     def _close_commands(self) -> None:
         if not self.commands.close(COMMANDS_CLOSE_S):
             log.warning("the disk has not answered a command within %.1f s; the daemon stops", COMMANDS_CLOSE_S)
+
+    def _close_local(self, local: LocalServer) -> None:
+        if not local.close(LOCAL_CLOSE_S):
+            log.warning("programs of this machine were not answered within %.1f s; the daemon stops", LOCAL_CLOSE_S)
 
     def _close_teacher(self) -> None:
         if not self.teacher.close(TEACHER_CLOSE_S):
