@@ -21,6 +21,7 @@ from daemon.cli.options import (
     add_node,
 )
 from daemon.cli.parser_bundle import add_bundle
+from daemon.cli.parser_history import add_history
 from daemon.cli.parser_page import add_page
 from daemon.cli.parser_repo import add_repo
 from daemon.cli.parser_teach import add_teach, mistyped, with_action
@@ -71,6 +72,7 @@ def new_parser() -> argparse.ArgumentParser:
     _add_send(commands)
     _add_models(commands)
     add_teach(commands)
+    add_history(commands)
     add_page(commands)
     _add_check_config(commands)
     _add_doctor(commands)

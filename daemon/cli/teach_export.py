@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 
 from daemon.bundle.bundle import load_bundle
-from daemon.cli.teach_local import give_to_caller
-from daemon.cli.teach_state import active_bundle, node_state, opened, stream_of
+from daemon.cli.node_state import give_to_caller, node_state
+from daemon.cli.teach_state import active_bundle, opened, stream_of
 from daemon.cli.teach_text import counted
 from daemon.core.errors import Refused
 from daemon.core.text import clean

@@ -12,8 +12,9 @@ from pathlib import Path
 from daemon.bundle.bundle import Bundle, load_bundle
 from daemon.bundle.fingerprint import encoder_fingerprints
 from daemon.bundle.taught import taught_name
+from daemon.cli.node_state import node_state
 from daemon.cli.teach_media import background_in, example_in
-from daemon.cli.teach_state import active_bundle, node_state, opened, stream_of
+from daemon.cli.teach_state import active_bundle, opened, stream_of
 from daemon.cli.teach_text import SENSES, colon_remark, counted
 from daemon.config.bundle_places import find_bundle
 from daemon.core.errors import InputError, Refused

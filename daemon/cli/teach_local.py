@@ -2,13 +2,13 @@
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from daemon.cli.teach_state import node_state, opened
+from daemon.cli.node_state import give_to_caller, node_state
+from daemon.cli.teach_state import opened
 from daemon.core.errors import Refused
 from daemon.core.text import clean
 from daemon.teaching.records import Example
@@ -77,13 +77,6 @@ def write_media(example: Example, directory: Path) -> list[Path]:
     except OSError as error:
         raise Refused(f"{error.filename or directory}: {error.strerror}") from error
     return files
-
-
-def give_to_caller(path: Path) -> None:
-    """Give a new file or directory to the person who runs the command with sudo. Raises OSError."""
-    user, group = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
-    if os.geteuid() == 0 and user.isdecimal() and group.isdecimal():
-        os.chown(path, int(user), int(group), follow_symlinks=False)
 
 
 def _play(sound: bytes) -> int:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from daemon.core.database import FILE_MODE
 from daemon.core.errors import HistoryError
 from daemon.core.files import ForeignFile, check_own_directory, open_own, remove, sync_directory
 from daemon.history.records import KeptEvent, Paths
@@ -15,6 +16,9 @@ from daemon.history.rows import MAX_FILE_BYTES
 DATABASE = "history.db"
 CLIPS = "clips"
 PART = ".part"
+
+# as `set_aside` of core/files.py names them
+ASIDE = ".damaged"
 
 Which = Literal["snapshot", "clip"]
 ENDINGS: dict[Which, str] = {"snapshot": ".jpg", "clip": ".mp4"}
@@ -49,12 +53,17 @@ def remove_all(clips: Path, numbers: Iterable[int]) -> None:
     check_own_directory(clips)
     for number in numbers:
         for path in all_of(clips, number):
-            try:
-                path.unlink()
-            except FileNotFoundError:
-                continue
-            except IsADirectoryError:
-                remove(path)
+            _discard(path)
+
+
+def _discard(path: Path) -> None:
+    """Remove a file, if it is there, and whatever else has its name. Raises OSError."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return
+    except IsADirectoryError:
+        remove(path)
 
 
 def complete(clips: Path, events: Sequence[KeptEvent]) -> list[KeptEvent]:
@@ -79,6 +88,7 @@ def _flushed(path: Path) -> int | None:
     """Write a file to disk; return its size, None where it is not there or is empty. Raises OSError."""
     try:
         with open_own(path, MAX_FILE_BYTES) as file:
+            os.fchmod(file.fileno(), FILE_MODE)
             os.fsync(file.fileno())
             return os.fstat(file.fileno()).st_size or None
     except (FileNotFoundError, ForeignFile):
@@ -93,14 +103,20 @@ def name_files(clips: Path, events: Iterable[KeptEvent]) -> None:
     for event in events:
         sizes = {"snapshot": event.snapshot_bytes, "clip": event.clip}
         for which in ENDINGS:
-            part = part_of(clips, event.number, which)
-            try:
-                if sizes[which] is None:
-                    part.unlink()
-                else:
-                    part.replace(file_of(clips, event.number, which))
-            except FileNotFoundError:
-                continue
+            part, file = part_of(clips, event.number, which), file_of(clips, event.number, which)
+            if sizes[which] is None:
+                _discard(part)
+            elif os.path.lexists(part):  # else an earlier try has named it
+                _discard(file)
+                part.replace(file)
+
+
+def remove_aside(directory: Path) -> None:
+    """Remove what was set aside when the index was damaged. Raises OSError."""
+    for name in (DATABASE, CLIPS):
+        aside = (directory / name).with_suffix(ASIDE)
+        if os.path.lexists(aside):
+            remove(aside)
 
 
 def listed(clips: Path) -> Iterator[tuple[Path, int | None, Which, bool]]:

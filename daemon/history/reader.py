@@ -38,20 +38,12 @@ class HistoryReader:
     def __init__(self, directory: Path) -> None:
         """`directory` is that of the history, in the state directory."""
         self._path, self._clips = directory / DATABASE, directory / CLIPS
-        try:
+        with self._faults():
             check_own_directory(directory)
             database = read_database(self._path, LOCK_TIMEOUT_S, 2 * MAX_DATABASE_BYTES)
-        except FileNotFoundError as error:
-            raise HistoryError("unknown", f"{self._path}: there is no such file; no event was kept yet") from error
-        except ForeignFile as error:
-            raise HistoryError("damaged", f"{error.filename} {error.strerror}") from error
-        except OSError as error:
-            raise HistoryError("disk", f"{self._path} cannot be read: {error.strerror}") from error
-        except sqlite3.Error as error:
-            raise _fault(self._path, error) from error
         self._database = database
         try:
-            with self._reading():
+            with self._faults():
                 check(database)
         except BaseException:
             database.close()
@@ -142,10 +134,28 @@ class HistoryReader:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        try:
+        with self._faults():
             yield self._database
-        except sqlite3.Error as error:
-            raise _fault(self._path, error) from error
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise fault_of(self._path, error) from error
+
+
+def fault_of(path: Path, error: sqlite3.Error | OSError) -> HistoryError:
+    """Return why a history cannot be read, or not be changed, in words."""
+    if isinstance(error, FileNotFoundError):
+        return HistoryError("unknown", f"{path}: there is no such file; no event was kept yet")
+    if isinstance(error, ForeignFile):
+        return HistoryError("damaged", f"{error.filename} {error.strerror}; the next start of the node sets it aside")
+    if isinstance(error, OSError):
+        return HistoryError("disk", f"{error.filename or path} cannot be used: {error.strerror}")
+    if isinstance(error, sqlite3.OperationalError):
+        return HistoryError("disk", f"the history {path} cannot be used: {error}")
+    return HistoryError("damaged", f"the history {path} is damaged ({error}); the next start of the node sets it aside")
 
 
 def usage_of(database: sqlite3.Connection) -> Usage:
@@ -165,9 +175,3 @@ def _readable(rows: list[Row]) -> Iterator[KeptEvent]:
             yield event_from(row)
         except BadRow:
             continue
-
-
-def _fault(path: Path, error: sqlite3.Error) -> HistoryError:
-    if isinstance(error, sqlite3.OperationalError):
-        return HistoryError("disk", f"the history {path} cannot be used: {error}")
-    return HistoryError("damaged", f"the history {path} is damaged: {error}")

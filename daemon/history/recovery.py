@@ -6,7 +6,8 @@ from pathlib import Path
 
 from daemon.core.database import transaction
 from daemon.core.files import remove, sync_directory
-from daemon.history.files import Which, file_of, listed, part_of
+from daemon.history.files import ENDINGS, Which, file_of, listed, part_of
+from daemon.history.rows import MAX_FILE_BYTES
 from daemon.history.schema import ROW_BYTES
 
 log = logging.getLogger(__name__)
@@ -17,10 +18,18 @@ _END_OPEN = (
     " clip_bytes = NULL WHERE ended_by IS NULL"
 )
 
+# a row of a damaged page may have anything
+_SANE_SIZE = (
+    "UPDATE events SET {0}_bytes = NULL WHERE {0}_bytes IS NOT NULL"
+    " AND (typeof({0}_bytes) != 'integer' OR {0}_bytes NOT BETWEEN 1 AND {1})"
+)
+_SANE_MARK = "UPDATE events SET kept = 1 WHERE kept NOT IN (0, 1)"
+
 # Files of `found` that no row knows, or of which there is a complete one beside the part.
 _STRAYS = (
     "SELECT number, which, is_part FROM found WHERE NOT EXISTS (SELECT 1 FROM events"
-    " WHERE events.number = found.number AND (CASE which WHEN 'clip' THEN clip_bytes ELSE snapshot_bytes END) > 0)"
+    " WHERE events.number = found.number"
+    " AND (CASE which WHEN 'clip' THEN clip_bytes ELSE snapshot_bytes END) IS NOT NULL)"
     " OR is_part AND EXISTS (SELECT 1 FROM found AS other"
     " WHERE other.number = found.number AND other.which = found.which AND NOT other.is_part)"
 )
@@ -43,10 +52,13 @@ def make_agree(database: sqlite3.Connection, clips: Path) -> None:
     try:
         with transaction(database):
             _look(database, clips)
+            for which in ENDINGS:
+                database.execute(_SANE_SIZE.format(which, MAX_FILE_BYTES))
+            database.execute(_SANE_MARK)
             opened = database.execute(_END_OPEN).rowcount
             strays = database.execute(_STRAYS).fetchall()
             database.executemany("DELETE FROM found WHERE number = ? AND which = ? AND is_part = ?", strays)
-            missing = sum(database.execute(_WITHOUT_FILE.format(which)).rowcount for which in ("snapshot", "clip"))
+            missing = sum(database.execute(_WITHOUT_FILE.format(which)).rowcount for which in ENDINGS)
             _count_again(database)
         for number, which, is_part in strays:
             _path(clips, number, which, is_part).unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from daemon.core.errors import HistoryError
 from daemon.core.timing import monotonic_ns
 from daemon.history.age import Age
 from daemon.history.database import HistoryDatabase, disk_error
-from daemon.history.files import complete, name_files, paths_of, remove_all
+from daemon.history.files import complete, name_files, paths_of, remove_all, remove_aside
 from daemon.history.quota import check_limit, check_room, to_go
 from daemon.history.reader import usage_of
 from daemon.history.records import KeptEvent, Paths, Quota, Usage, Verdict
@@ -64,9 +64,9 @@ class HistoryStore:
         # whether the journal may have rows that were deleted
         self._holds_deleted = False
         self._fault: HistoryError | None = None
-        self._age, self._age_of = Age.of_start(None, now(), now_ns()), 0
         with self._file.reading() as database:
             (self._number,) = database.execute("SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence").fetchone()
+            self._age, self._age_of = _age_at(database, now(), now_ns()), self._file.openings
 
     @property
     def problem(self) -> str | None:
@@ -141,6 +141,8 @@ class HistoryStore:
             candidates = database.execute(_CANDIDATES, (MAX_TO_GO,)).fetchall()
             before_s = self._at_s(database) - self._quota.age_s
         numbers = to_go(candidates, excess_bytes=usage.size_bytes - self._quota.size_bytes, before_s=before_s)
+        if before_s > 0:  # the history has begun anew, longer ago than events stay
+            self._remove_aside()
         self._removed += numbers
         return len(numbers)
 
@@ -159,6 +161,12 @@ class HistoryStore:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _remove_aside(self) -> None:
+        try:
+            remove_aside(self._clips.parent)
+        except OSError as error:
+            raise disk_error(self._clips.parent, error) from error
 
     def _has_work(self) -> bool:
         return bool(self._begun or self._finished or self._changes or self._removed or self._unnamed or self._to_remove)
@@ -226,9 +234,13 @@ class HistoryStore:
     def _at_s(self, database: sqlite3.Connection) -> float:
         """Return the age of the history, as the open file has it. Raises sqlite3.Error."""
         if self._age_of != self._file.openings:
-            stored = database.execute("SELECT at_s, wall_s FROM age").fetchone()
-            self._age, self._age_of = Age.of_start(stored, self._now(), self._now_ns()), self._file.openings
+            self._age, self._age_of = _age_at(database, self._now(), self._now_ns()), self._file.openings
         return self._age.at(self._now(), self._now_ns())
+
+
+def _age_at(database: sqlite3.Connection, now_s: float, now_ns: int) -> Age:
+    stored = database.execute("SELECT at_s, wall_s FROM age WHERE typeof(at_s) = 'real' AND typeof(wall_s) = 'real'")
+    return Age.of_start(stored.fetchone(), now_s, now_ns)
 
 
 def _end_of(event: KeptEvent) -> tuple[object, ...]:

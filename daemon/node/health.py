@@ -11,6 +11,7 @@ from daemon.core.timing import NS_PER_S, monotonic_ns, wall_time
 from daemon.mqtt.status_payload import NodeStatus
 from daemon.node.accelerator_health import AcceleratorHealth, EncoderHealth, fails
 from daemon.node.input_health import InputHealth, SharedInputHealth
+from daemon.node.kept_health import HistoryHealth, TeachingHealth
 from daemon.runtime.child import kill_counts
 from daemon.runtime.liveness import SourceState
 from daemon.runtime.supervisor import SupervisedSource
@@ -109,20 +110,6 @@ class LatencyHealth(_Part):
     p99: float | None
 
 
-class TeachingHealth(_Part):
-    """What was taught: the number of labels, examples, and moments of background of the live streams.
-
-    `dropped` counts by reason what could not be stored or answered. `problem` says what is wrong; null: nothing.
-    """
-
-    enabled: bool
-    labels: int
-    examples: int
-    background: int
-    dropped: dict[str, int]
-    problem: str | None
-
-
 class Health(_Part):
     """The retained health payload.
 
@@ -151,6 +138,7 @@ class Health(_Part):
     accelerators: dict[str, AcceleratorHealth]
     mqtt: MqttHealth
     teaching: TeachingHealth
+    history: HistoryHealth
     process: ProcessHealth
     latency_ms: LatencyHealth
 

@@ -8,6 +8,7 @@ from daemon.config.streams import PictureConfig, Region, StreamConfig
 from daemon.core.ports import Deliver
 from daemon.core.records import Captured, Counters, Frame, Modality, delay_of, modality_of, moved
 from daemon.core.timing import NS_PER_MS
+from daemon.history.ring import MediaRing
 from daemon.node.stream_publisher import StreamPublisher
 from daemon.node.switches import Switch
 from daemon.node.watching import Watching
@@ -27,11 +28,13 @@ class Intake:
         recent: RecentInput | None,
         watching: Watching,
         views: Views | None = None,
+        ring: MediaRing | None = None,
     ) -> None:
         """`recent` keeps the latest input for teaching; None: nothing is kept.
 
         `watching` shows the latest input to those who look.
         `views` gets the pictures before the region of the camera is cut out, where other streams look at the camera.
+        `ring` keeps the latest seconds for the clips of events; None: no events are kept.
         """
         camera, microphone = config.camera, config.microphone
         self._offsets_ns: dict[Modality, int] = {
@@ -43,6 +46,7 @@ class Intake:
         self._publisher = publisher
         self._recent = recent
         self._watching = watching
+        self._ring = ring
         self._switch = Switch()
         self._views = views
         self._region = PicturePreparation(PictureConfig(region=camera.region if camera else Region()))
@@ -65,6 +69,8 @@ class Intake:
         self._watching.forget(*modalities)
         if self._recent is not None:
             self._recent.forget(*modalities)
+        if self._ring is not None:
+            self._ring.forget(*modalities)
 
     def _take(self, deliver: Deliver, captured: Captured) -> None:
         modality = modality_of(captured)
@@ -85,4 +91,6 @@ class Intake:
             self._watching.see(captured)
             if self._recent is not None:
                 self._recent.add(captured)
+            if self._ring is not None:
+                self._ring.add(captured)
         deliver(captured)

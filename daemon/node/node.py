@@ -20,7 +20,8 @@ from daemon.node.command_thread import CommandThread
 from daemon.node.device_id import DeviceId
 from daemon.node.health import Health
 from daemon.node.health_topics import HealthTopics, Messages
-from daemon.node.metrics_thread import MetricsThread
+from daemon.node.historian import Historian, NoHistorian
+from daemon.node.metrics_thread import MetricsThread, NoMetrics
 from daemon.node.reload import Reload
 from daemon.node.reports import Reporter, accelerators_health
 from daemon.node.status import node_reasons
@@ -46,6 +47,7 @@ BUNDLE_WATCH_CLOSE_S = 0.1
 ANNOUNCEMENT_CLOSE_S = 0.1
 METRICS_CLOSE_S = 0.1
 TEACHER_CLOSE_S = 0.3
+HISTORIAN_CLOSE_S = 0.4
 SESSION_CLOSE_S = 1.5
 
 # for closing, loading a bundle and opening sources: as long as the unit allows for a start
@@ -90,7 +92,8 @@ class Node:
     health_topics: HealthTopics
     bundle_watch: BundleWatch
     teacher: Teacher | NoTeacher
-    metrics: MetricsThread | None
+    historian: Historian | NoHistorian
+    metrics: MetricsThread | NoMetrics
     changed: threading.Event
     stop: StopRequest
 
@@ -137,8 +140,9 @@ class Node:
         self._publish_models()
         for remark in self.active.recogniser.cpu_remarks:
             log.warning("%s", remark)
-        # after fusion has ended its events, whose peaks are stored
+        # after fusion has ended its events, whose peaks and clips are stored
         stack.callback(self._close_teacher)
+        stack.callback(self._close_historian)
         # before the start, which may fail halfway
         stack.callback(self.active.close_accelerators)
         stack.callback(self._close_fusion)
@@ -153,9 +157,9 @@ class Node:
         text_sinks = {name: stream for name, stream in self.streams.items() if stream.takes_text}
         self.session.start(text_sinks, self.commands, self.device_id.stored)
         self.teacher.start()
-        if self.metrics is not None:
-            self.metrics.start()
-            stack.callback(self._close_metrics, self.metrics)
+        self.historian.start()
+        self.metrics.start()
+        stack.callback(self._close_metrics)
         for stream in self.streams.values():
             if not stream.is_live:
                 stream.start_in_order(self.active.encoders)
@@ -187,9 +191,10 @@ class Node:
             problems = node_reasons(
                 self.reporter.mqtt(),
                 self.teacher.health(),
+                self.historian.health(),
                 reload.problem,
                 self.bundle_watch.change,
-                self._metrics_problem,
+                self.metrics.problem,
             )
             trouble = service.look(
                 self.reporter.sources(),
@@ -201,8 +206,7 @@ class Node:
                 is_reloading=reload.is_checking,
                 problems=[*self.session.faults(), *problems],
             )
-            if self.metrics is not None:
-                self.metrics.tell(trouble, reload.problem)
+            self.metrics.tell(trouble, reload.problem)
             now_ns = monotonic_ns()
             if self.changed.is_set() or self.health_topics.must_look(now_ns):
                 self.changed.clear()
@@ -216,9 +220,8 @@ class Node:
     def _heartbeats(self) -> list[Heartbeat]:
         updater = [] if self.updates is None else [self.updates.updater.progress]
         sources = [heartbeat for stream in self.streams.values() for heartbeat in stream.heartbeats]
-        own = [self.teacher.progress, self.commands.progress, self.bundle_watch.progress, self.announcement.progress]
-        own += [] if self.metrics is None else [self.metrics.progress]
-        return [*self.session.heartbeats, *own, *self.active.heartbeats, *updater, *sources]
+        own = [self.commands, self.teacher, self.historian, self.metrics, self.bundle_watch, self.announcement]
+        return [*self.session.heartbeats, *(part.progress for part in own), *self.active.heartbeats, *updater, *sources]
 
     def _publish_health(self, reload: Reload) -> None:
         self._publish(self.health_topics.latest(self._health(reload), self._models_problem))
@@ -232,11 +235,7 @@ class Node:
         return None if self.updates is None else self.updates.updater.source_problem
 
     def _health(self, reload: Reload, trouble: str | None = None) -> Health:
-        return self.reporter.health(self.active.recogniser, trouble, reload.problem, self._metrics_problem)
-
-    @property
-    def _metrics_problem(self) -> str | None:
-        return None if self.metrics is None else self.metrics.problem
+        return self.reporter.health(self.active.recogniser, trouble, reload.problem, self.metrics.problem)
 
     def _publish_models(self) -> None:
         if self.updates is not None:
@@ -254,14 +253,20 @@ class Node:
         if not self.teacher.close(TEACHER_CLOSE_S):
             log.warning("the disk of what was taught has not answered within %.1f s; the daemon stops", TEACHER_CLOSE_S)
 
+    def _close_historian(self) -> None:
+        # the next node of this process writes the same history
+        limit_s = UPDATER_RESTART_S if self.stop.restarts else HISTORIAN_CLOSE_S
+        if not self.historian.close(limit_s):
+            log.warning("the disk of the history has not answered within %.1f s; the daemon stops", limit_s)
+
     def _close_bundle_watch(self) -> None:
         if not self.bundle_watch.close(BUNDLE_WATCH_CLOSE_S):
             log.warning("the disk of the bundle has not answered within %.1f s; the daemon stops", BUNDLE_WATCH_CLOSE_S)
 
-    def _close_metrics(self, metrics: MetricsThread) -> None:
+    def _close_metrics(self) -> None:
         # the next node of this process listens on the same address
         limit_s = METRICS_RESTART_S if self.stop.restarts else METRICS_CLOSE_S
-        if not metrics.close(limit_s):
+        if not self.metrics.close(limit_s):
             log.warning("a reader of metrics has taken more than %.1f s; the daemon does not wait for it", limit_s)
 
     def _close_announcement(self) -> None:

@@ -11,6 +11,7 @@ from daemon.node.accelerator_health import AcceleratorHealth, accelerator_health
 from daemon.node.bundle_watch import BundleWatch
 from daemon.node.device_id import DeviceId
 from daemon.node.health import Health, LatencyHealth, MqttHealth, OutboxHealth, SourceHealth, overall, process_health
+from daemon.node.historian import Historian, NoHistorian
 from daemon.node.latency import Latencies
 from daemon.node.stream import Stream
 from daemon.node.switches import Closed, closed_by
@@ -30,6 +31,7 @@ class Reporter:
     latencies: Latencies
     bundle_watch: BundleWatch
     teacher: Teacher | NoTeacher
+    historian: Historian | NoHistorian
 
     def health(
         self,
@@ -59,6 +61,7 @@ class Reporter:
             accelerators=accelerators,
             mqtt=mqtt,
             teaching=self.teacher.health(),
+            history=self.historian.health(),
             process=process_health(self.started_ns),
             latency_ms=LatencyHealth(p50=self.latencies.percentile_ms(50), p99=self.latencies.percentile_ms(99)),
         )

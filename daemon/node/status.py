@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from daemon.mqtt.status_payload import StatusPayload, StreamStatus, one_line
 from daemon.node.accelerator_health import AcceleratorHealth, fails
-from daemon.node.health import Health, MqttHealth, SourceHealth, StreamHealth, TeachingHealth, is_faulty
+from daemon.node.health import Health, MqttHealth, SourceHealth, StreamHealth, is_faulty
+from daemon.node.kept_health import HistoryHealth, TeachingHealth
 
 
 def status_payload(health: Health, models_problem: str | None) -> StatusPayload:
@@ -27,7 +28,12 @@ def reasons(health: Health) -> list[str]:
         *(text for name, stream in health.streams.items() for text in source_reasons(stream.sources, f"{name}/")),
         *accelerator_reasons(health.accelerators),
         *node_reasons(
-            health.mqtt, health.teaching, health.reload_problem, health.bundle_changed, health.metrics_problem
+            health.mqtt,
+            health.teaching,
+            health.history,
+            health.reload_problem,
+            health.bundle_changed,
+            health.metrics_problem,
         ),
     ]
 
@@ -40,6 +46,7 @@ def accelerator_reasons(accelerators: Mapping[str, AcceleratorHealth]) -> list[s
 def node_reasons(
     mqtt: MqttHealth,
     teaching: TeachingHealth,
+    history: HistoryHealth,
     reload_problem: str | None,
     bundle_changed: str | None,
     metrics_problem: str | None,
@@ -52,6 +59,7 @@ def node_reasons(
         None if reload_problem is None else f"the config was not reloaded: {reload_problem}",
         bundle_changed,
         None if teaching.problem is None else f"teaching: {teaching.problem}",
+        None if history.problem is None else f"history: {history.problem}",
         metrics_problem,
     ]
     return [reason for reason in found if reason is not None]

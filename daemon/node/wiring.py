@@ -9,10 +9,18 @@ from functools import partial
 from pathlib import Path
 
 from daemon import __version__
-from daemon.config.node import Config, fit_record, models_directory, state_directory, teaching_database
+from daemon.config.node import (
+    Config,
+    fit_record,
+    history_directory,
+    models_directory,
+    state_directory,
+    teaching_database,
+)
 from daemon.core.document import Loaded
 from daemon.core.records import MODALITIES, Counters, Modality
 from daemon.core.timing import monotonic_ns
+from daemon.history.records import Quota
 from daemon.mqtt.home_assistant.ledger import FILE_NAME
 from daemon.mqtt.session import Session
 from daemon.node.active_bundle import ActiveBundle, published_bundle
@@ -29,10 +37,15 @@ from daemon.node.fit_child import ChildFits
 from daemon.node.fit_record import FitRecordFile, event_times
 from daemon.node.fits import Fits
 from daemon.node.health_topics import HealthTopics
+from daemon.node.historian import Historian, NoHistorian
+from daemon.node.history_disk import HistoryDisk
+from daemon.node.history_inbox import HistoryInbox
+from daemon.node.history_topics import SNAPSHOTS_FILE, SnapshotTopics
+from daemon.node.history_work import HistoryInput, HistoryWork
 from daemon.node.latency import ErrorCount, Latencies
 from daemon.node.live_input import LiveInput
 from daemon.node.metrics_input import MetricsInput
-from daemon.node.metrics_thread import MetricsThread
+from daemon.node.metrics_thread import MetricsThread, NoMetrics
 from daemon.node.node import Node, Updates
 from daemon.node.peaks import PeakQueue
 from daemon.node.presses import Presses
@@ -53,6 +66,8 @@ from daemon.updates.steps import ChildRunner
 from daemon.updates.updater import Updater
 
 TEACHING_DISABLED = "teaching.enabled in config.yaml is false"
+BYTES_PER_MB, SECONDS_PER_DAY = 1_000_000, 86_400
+
 CANNOT_BE_TAUGHT = "a stream is replayed as fast as possible: such a node cannot be taught"
 
 
@@ -74,7 +89,9 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
     publishers = {name: _publisher(name, settings, session, latencies) for name in settings.streams}
     teaching = Counters()
     peaks = PeakQueue(teaching) if settings.can_teach else None
-    new_stream = partial(_new_stream, settings, publishers, counters, peaks, views_of(settings.streams), changed)
+    history = Counters()
+    inbox = None if settings.history is None else HistoryInbox(settings.streams, settings.history, history)
+    new_stream = partial(_new_stream, settings, publishers, counters, peaks, inbox, views_of(settings.streams), changed)
     bundle = published_bundle(recogniser, errors)
     streams = {name: new_stream(name, recogniser, bundle) for name in settings.streams}
     live = [stream for stream in streams.values() if stream.is_live]
@@ -87,11 +104,14 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
     updater = None if updates is None else updates.updater
     live_input = LiveInput(streams, active, peaks, _text_alone(settings), teaching)
     teacher = _teacher(settings, live_input, updater, bases, session, teaching, changed)
+    historian = _historian(settings, inbox, streams, session, history)
     control = Control(settings, streams, switches, active, updater, teacher)
     commands = CommandThread(control, session)
     bundle_watch = BundleWatch(active, on_change=changed.set)
     device_id = DeviceId(state / "device_id")
-    reporter = Reporter(settings.node, device_id, monotonic_ns(), session, streams, latencies, bundle_watch, teacher)
+    reporter = Reporter(
+        settings.node, device_id, monotonic_ns(), session, streams, latencies, bundle_watch, teacher, historian
+    )
     models = None if updates is None else updates.topic
     metrics = _metrics(settings, MetricsInput(reporter, active, publishers, models), changed)
     return Node(
@@ -109,6 +129,7 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
         health_topics=HealthTopics(settings.health.every_s),
         bundle_watch=bundle_watch,
         teacher=teacher,
+        historian=historian,
         metrics=metrics,
         changed=changed,
         stop=stop,
@@ -133,6 +154,7 @@ def _new_stream(
     publishers: dict[str, StreamPublisher],
     counters: dict[str, dict[Modality, Counters]],
     peaks: PeakQueue | None,
+    inbox: HistoryInbox | None,
     views: Mapping[str, Views],
     changed: threading.Event,
     name: str,
@@ -150,6 +172,8 @@ def _new_stream(
         on_change=changed.set,
         peaks=peaks,
         views=views,
+        history=settings.history,
+        inbox=inbox,
     )
 
 
@@ -193,8 +217,25 @@ def _teacher(
     return Teacher(TeachingWork(settings, parts, session, counters), session, counters, on_change=changed.set)
 
 
-def _metrics(settings: Config, source: MetricsInput, changed: threading.Event) -> MetricsThread | None:
-    return None if settings.metrics is None else MetricsThread(settings.metrics, source, on_change=changed.set)
+def _metrics(settings: Config, source: MetricsInput, changed: threading.Event) -> MetricsThread | NoMetrics:
+    return NoMetrics() if settings.metrics is None else MetricsThread(settings.metrics, source, changed.set)
+
+
+def _historian(
+    settings: Config, inbox: HistoryInbox | None, streams: Mapping[str, Stream], session: Session, counters: Counters
+) -> Historian | NoHistorian:
+    """Return the thread `history`, or what stands in for it on a node that keeps no events."""
+    config, path = settings.history, state_directory(settings) / SNAPSHOTS_FILE
+    is_on = config is not None and config.publish_snapshots
+    topics = SnapshotTopics(settings.node, settings.streams, session, path, counters, is_on=is_on)
+    if config is None or inbox is None:
+        return NoHistorian(topics)
+    rings = {name: stream.ring for name, stream in streams.items() if stream.ring is not None}
+    heard = frozenset(name for name, stream in settings.streams.items() if stream.may_hear)
+    quota = Quota(round(config.quota_mb * BYTES_PER_MB), config.max_age_days * SECONDS_PER_DAY)
+    disk = HistoryDisk(history_directory(settings), quota)
+    work = HistoryWork(config, HistoryInput(inbox, rings, heard), disk, topics, counters)
+    return Historian(work, inbox, disk, list(rings.values()), quota, counters)
 
 
 def _updates(config: Loaded[Config], startup: Startup, host: UpdateHost, session: Session) -> Updates:
