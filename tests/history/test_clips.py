@@ -195,6 +195,15 @@ def test_sound_stays_in_step_where_some_of_it_is_missing_or_comes_twice(rate_hz:
     assert abs(clip.duration_s - 4) < 0.1
 
 
+def test_sound_of_another_rate_is_left_out(path: Path) -> None:
+    other = blocks(2, beeps_s=[1], rate_hz=48_000, start_ns=START_NS + 2 * NS_PER_S)
+    clip = written(path, [], [*blocks(2, beeps_s=[1]), *other])
+    assert clip is not None
+    assert clip.is_cut
+    assert abs(clip.duration_s - 2) < STEP_S
+    assert len(beeps_of(path)) == 1
+
+
 def test_sound_from_before_the_first_picture_is_left_out(path: Path) -> None:
     heard = blocks(4, beeps_s=[2.5], start_ns=START_NS - 500 * NS_PER_MS)
     clip = written(path, own_pictures(20), heard)
