@@ -72,6 +72,7 @@ class Intake:
         if self._ring is not None and not self._is_closed(modality) and not self._switch.paused:
             by_ns = self._offsets_ns[modality] + packet.delay_ns
             self._ring.add_packet(replace(packet, captured_ns=packet.captured_ns + by_ns))
+            self._forget_if_closed(modality)
 
     def forget(self, *modalities: Modality) -> None:
         """Forget what was captured of these modalities."""
@@ -98,7 +99,13 @@ class Intake:
             self._watching.see(captured)
             for keeper in self._keepers:
                 keeper.add(captured)
+            self._forget_if_closed(modality)
         deliver(captured)
+
+    def _forget_if_closed(self, modality: Modality) -> None:
+        """Forget what was kept while another thread closed its device, which forgot all before."""
+        if self._switch.paused or self._is_closed(modality):
+            self.forget(modality)
 
     def _is_closed(self, modality: Modality) -> bool:
         return (modality == "audio" and self._switch.muted) or (modality == "image" and self._switch.blind)

@@ -14,6 +14,9 @@ KEPT_CODECS = frozenset({"h264", "hevc", "mjpeg", "mpeg4", "aac"})
 # The clock of a camera has jumped where the offset of its times to this machine's clock changes by more.
 JUMP_NS = NS_PER_S
 
+# before a parameter set of H.264 and H.265
+START_CODES = (b"\0\0\1", b"\0\0\0\1")
+
 # what a packet of AAC holds, where FFmpeg does not say it
 AAC_SAMPLES = 1024
 
@@ -70,6 +73,9 @@ class MediaTrack:
 def _format_of(packet: Packet) -> MediaFormat:
     context = packet.stream.codec_context
     codec, extradata = context.codec.canonical_name, context.extradata or None
+    if extradata and extradata.startswith(START_CODES):
+        # FFmpeg takes them out of the first packet, of some segments with the zeros before the next start code
+        extradata = extradata.rstrip(b"\0")
     if isinstance(context, av.VideoCodecContext):
         return MediaFormat("video", codec, extradata, context.width, context.height)
     sound = cast(av.AudioCodecContext, context)

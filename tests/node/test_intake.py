@@ -9,7 +9,18 @@ import pytest
 from daemon.bundle.bundle import load_bundle
 from daemon.config.streams import CameraConfig, MicrophoneConfig, StreamConfig
 from daemon.core.media import MediaFormat, MediaPacket
-from daemon.core.records import MODALITIES, Block, Captured, Counters, Frame, Line, Modality, modality_of
+from daemon.core.records import (
+    MODALITIES,
+    Block,
+    Captured,
+    Counters,
+    Deferred,
+    Frame,
+    Line,
+    Modality,
+    Plane,
+    modality_of,
+)
 from daemon.core.timing import NS_PER_MS, NS_PER_S
 from daemon.history.ring import Mark, MediaRing
 from daemon.node.intake import Intake
@@ -162,3 +173,13 @@ def test_the_history_forgets_what_a_closed_device_has_delivered(switch: Switch, 
         rig.intake.turn(Switch())
         act(102)
         assert {modalities[what] for what, _ in rig.kept()} == {"image", "audio"}
+
+
+@pytest.mark.parametrize("switch", [Switch(blind=True), Switch(paused=True)])
+def test_what_is_being_kept_when_its_device_is_closed_is_forgotten(rig: Rig, switch: Switch) -> None:
+    def closing() -> tuple[Plane, ...]:
+        rig.intake.turn(switch)
+        return (np.zeros((8, 8, 3), np.uint8),)
+
+    rig.deliver(Frame(Deferred(closing), 100 * NS_PER_S))
+    assert rig.remembered() == []

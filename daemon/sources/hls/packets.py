@@ -1,6 +1,8 @@
 """The packets of segments, for a film that goes on from segment to segment."""
 
+import heapq
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 from typing import Literal
 
 import av
@@ -28,22 +30,25 @@ class SegmentPackets:
             track.restart()
 
     def items(self, data: bytes, turns: int) -> Iterator[tuple[int, MediaPacket]]:
-        """Return the packets of a segment, each with its decoding time.
+        """Return the packets of a segment, each with its decoding time, in the order of these times.
 
         `turns`: how often the times have wrapped. `captured_ns` of a packet is still its time on the stream's clock.
         """
+        parts = (self._of_kind(kind, track, data, turns) for kind, track in self._tracks.items())
+        # a segment may have its sound long before its pictures, or after them
+        return heapq.merge(*parts, key=itemgetter(0))
+
+    def _of_kind(self, kind: Kind, track: MediaTrack, data: bytes, turns: int) -> Iterator[tuple[int, MediaPacket]]:
         try:
             with opened(data) as container:
-                streams = {"video": container.streams.video, "audio": container.streams.audio}
-                chosen = [stream for kind in self._tracks for stream in streams[kind][:1] if is_kept(stream)]
-                for packet in container.demux(*chosen) if chosen else ():
+                streams = container.streams.video if kind == "video" else container.streams.audio
+                for packet in container.demux(*streams[:1]) if streams and is_kept(streams[0]) else ():
                     if packet.dts is None or packet.pts is None:
                         continue  # the end of the segment too
                     pts_ns, dts_ns = (
                         ticks_ns(ticks + (turns << TS_BITS if turns else 0), packet.time_base) or 0
                         for ticks in (packet.pts, packet.dts)
                     )
-                    track = self._tracks["audio" if packet.stream.type == "audio" else "video"]
                     yield dts_ns, track.packet(packet, pts_ns, dts_ns, 0)
         except (av.FFmpegError, OSError, ValueError, SourceError):
             return
