@@ -2,6 +2,8 @@
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
 
 import cv2
 import numpy as np
@@ -11,6 +13,7 @@ from daemon.bundle.thresholds import Threshold
 from daemon.core.records import Block, Deferred, Embedding, Frame, Moment, Recognition
 from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns
 from daemon.fusion.fuse import Fused
+from daemon.mqtt.payloads import parse_time
 from daemon.mqtt.recognition_json import BundleView
 from daemon.node.latency import BundleMonitor
 from daemon.node.preview import Preview
@@ -95,7 +98,7 @@ def asked(preview: Preview, *frames: Frame, after: int = 0, width: int = 640) ->
     sent = iter(frames)
     latest = next(sent)
     while thread.is_alive():
-        preview.offer(latest)
+        preview.offer(replace(latest, captured_ns=monotonic_ns()))
         latest = next(sent, latest)
         thread.join(0.01)
     return answers[0]
@@ -131,9 +134,10 @@ def test_a_frame_that_cannot_be_converted_is_left_out() -> None:
 
 def test_times_are_those_of_the_capture() -> None:
     preview = Preview()
-    captured = monotonic_ns() - NS_PER_S
-    late = Frame(frame().planes, captured + 500 * NS_PER_MS, delay_ns=500 * NS_PER_MS)
-    plain = Frame(frame().planes, captured)
-    first = asked(preview, late)
-    other = Preview()
-    assert first.time == asked(other, plain).time
+    captured_ns, delay_ns = monotonic_ns() + NS_PER_S, 500 * NS_PER_MS
+    asked(preview, frame())
+    preview.offer(Frame(frame().planes, captured_ns + delay_ns, delay_ns=delay_ns))
+    late = preview.picture(1, 640)
+    preview.offer(Frame(frame().planes, captured_ns + NS_PER_S))
+    later = preview.picture(2, 640)
+    assert parse_time(later.time) - parse_time(late.time) == timedelta(seconds=1)
