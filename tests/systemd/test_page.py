@@ -11,7 +11,8 @@ from tests.helpers.mosquitto import free_port, wait_until
 from tests.helpers.nspawn import Guest
 from tests.systemd.test_service import CONFIG, START_S, Service
 
-pytestmark = pytest.mark.xdist_group("guest")
+# each test restarts the service
+pytestmark = [pytest.mark.xdist_group("guest"), pytest.mark.campaign("page-service", part=2)]
 
 PAGE = "perceptd-page.service"
 SOCKET = "perceptd-page.socket"
