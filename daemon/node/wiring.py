@@ -115,10 +115,10 @@ def build(
     updater = None if updates is None else updates.updater
     live_input = LiveInput(streams, active, peaks, _text_alone(settings), teaching)
     teacher = _teacher(settings, live_input, updater, bases, session, teaching, changed)
-    historian = _historian(settings, inbox, streams, session, history)
+    following = Following(session, {name: stream.watching for name, stream in streams.items()})
+    historian = _historian(settings, inbox, streams, session, history, following)
     control = Control(settings, streams, switches, active, updater, teacher)
     commands = CommandThread(control, session)
-    following = Following(session, {name: stream.watching for name, stream in streams.items()})
     local_commands = LocalCommands(commands)
     local_node = LocalNode(settings, state, streams, active, session, local_commands)
     local_history = LocalHistory(settings.history, history_directory(settings), historian, local_commands)
@@ -247,7 +247,12 @@ def _teacher(
 
 
 def _historian(
-    settings: Config, inbox: HistoryInbox | None, streams: Mapping[str, Stream], session: Session, counters: Counters
+    settings: Config,
+    inbox: HistoryInbox | None,
+    streams: Mapping[str, Stream],
+    session: Session,
+    counters: Counters,
+    following: Following,
 ) -> Historian | NoHistorian:
     """Return the thread `history`, or what stands in for it on a node that keeps no events."""
     config, path = settings.history, state_directory(settings) / SNAPSHOTS_FILE
@@ -259,7 +264,7 @@ def _historian(
     heard = frozenset(name for name, stream in settings.streams.items() if stream.may_hear)
     quota = Quota(round(config.quota_mb * BYTES_PER_MB), config.max_age_days * SECONDS_PER_DAY)
     disk = HistoryDisk(history_directory(settings), quota)
-    work = HistoryWork(config, HistoryInput(inbox, rings, heard), disk, topics, counters)
+    work = HistoryWork(config, HistoryInput(inbox, rings, heard), disk, topics, counters, following.hear_kept)
     return Historian(work, inbox, disk, list(rings.values()), quota, counters)
 
 
