@@ -2,7 +2,7 @@
 
 import { html } from "../vendor/standalone.module.js";
 import { streamName } from "./follow.js";
-import { megabytes, number, percent, t, when, word } from "./language.js";
+import { megabytes, number, t, when, word } from "./language.js";
 import { Card, Pill } from "./parts.js";
 import { SourceTrouble } from "./sources.js";
 
@@ -40,15 +40,16 @@ function rowsOf(health) {
   const { mqtt, process, latency_ms: latency, history } = health;
   const rows = [["version", health.version], ["bundle", health.bundle], ["as_of", when(health.time)]];
   if (mqtt) rows.push(["broker", mqtt.connected ? t("broker_connected", { since: when(mqtt.since) }) : mqtt.reason || t("broker_away")]);
-  if (latency) rows.push(["latency", t("latency_values", { p50: rounded(latency.p50), p99: rounded(latency.p99) })]);
+  if (latency?.p99) rows.push(["latency", t("latency_values", { p50: rounded(latency.p50), p99: rounded(latency.p99) })]);
   if (history?.enabled) rows.push(["history", t("history_values", { events: number(history.events), used: megabytes(history.bytes), quota: megabytes(history.quota_bytes) })]);
   if (process) {
     rows.push(["uptime", uptime(process.uptime_s)]);
-    rows.push(["load", t("load_values", { cpu: percent(process.cpu_s / Math.max(1, process.uptime_s)), memory: `${number(process.peak_rss_mb, { maximumFractionDigits: 0 })} MB` })]);
+    rows.push(["load", t("load_values", { cpu: uptime(process.cpu_s), memory: `${number(process.peak_rss_mb, { maximumFractionDigits: 0 })} MB` })]);
   }
   return rows;
 }
 
+// Returns a time in seconds in words.
 function uptime(total) {
   const [days, hours, minutes] = [Math.floor(total / 86400), Math.floor((total % 86400) / 3600), Math.floor((total % 3600) / 60)];
   return t(days > 0 ? "days_hours" : "hours_minutes", { days, hours, minutes });

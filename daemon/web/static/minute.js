@@ -65,7 +65,8 @@ export class Minute {
       rows.push(scores);
       before = at;
     }
-    const columns = this.slots.map((label) => rows.map((scores) => (scores === null ? null : (scores[label] ?? null))));
+    // only the best labels of a moment are told; the others are near 0
+    const columns = this.slots.map((label) => rows.map((scores) => (label === null || scores === null ? null : (scores[label] ?? 0))));
     return [times, ...columns];
   }
 }

@@ -218,7 +218,7 @@ export const WORDS = {
   days_hours: ["{days} d {hours} h", "{days} T {hours} Std."],
   hours_minutes: ["{hours} h {minutes} min", "{hours} Std. {minutes} Min."],
   load: ["Load", "Last"],
-  load_values: ["{cpu} of a core, at most {memory}", "{cpu} eines Kerns, höchstens {memory}"],
+  load_values: ["{cpu} of processor time, at most {memory}", "{cpu} Rechenzeit, höchstens {memory}"],
   accelerators: ["Accelerators", "Beschleuniger"],
   no_accelerators: ["None is used. The processor computes everything.", "Keiner wird genutzt. Der Prozessor rechnet alles."],
   accelerator_starting: ["starting", "startet"],
