@@ -107,8 +107,11 @@ def name_files(clips: Path, events: Iterable[KeptEvent]) -> None:
             if sizes[which] is None:
                 _discard(part)
             elif os.path.lexists(part):  # else an earlier try has named it
-                _discard(file)
-                part.replace(file)
+                try:
+                    part.replace(file)
+                except IsADirectoryError:
+                    remove(file)
+                    part.replace(file)
 
 
 def remove_aside(directory: Path) -> None:

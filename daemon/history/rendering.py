@@ -46,19 +46,19 @@ def render_h264(clip: str, target: str) -> None:
         with open(int(clip), "rb", closefd=False) as file:
             file.seek(0)
             # of this format only: others lead FFmpeg to further files
-            with av.open(file, "r", format="mp4") as given:
+            with av.open(file, "r", format="mp4", metadata_errors="replace") as given:
                 _render(given, int(target))
     except MemoryError:
         raise Failed("the clip needs too much memory to be shown") from None
-    except (av.FFmpegError, ValueError) as error:
-        raise Failed(f"the clip is damaged: {getattr(error, 'strerror', None) or error}") from error
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise Failed(f"the clip cannot be shown: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _render(given: "InputContainer", target: int) -> None:
     import av
 
-    if not given.streams.video:
-        raise Failed("the clip has no pictures")
+    if not given.streams.video or given.streams.video[0].codec_context is None:
+        raise Failed("the clip has no pictures that can be decoded")
     # FFmpeg reads the file again to put its table of contents first. So it opens it by name
     with av.open(f"/proc/self/fd/{target}", "w", format="mp4", options={"movflags": "+faststart"}) as output:
         written = _film(given, output)
@@ -77,7 +77,10 @@ def _film(given: "InputContainer", output: "OutputContainer") -> int:
     film = output.add_stream("libx264", rate=MAX_FPS, options=ENCODER)
     film.width, film.height = _size(pictures.width, pictures.height)
     film.pix_fmt, film.codec_context.time_base, film.codec_context.thread_count = "yuv420p", TIME_BASE, 1
-    sounds = [sound for sound in given.streams.audio if sound.codec_context.name in COPIED_SOUND][:1]
+    # PyAV gives no codec context to what FFmpeg cannot decode
+    sounds = [
+        sound for sound in given.streams.audio if sound.codec_context and sound.codec_context.name in COPIED_SOUND
+    ][:1]
     copies = {sound.index: output.add_stream_from_template(sound, opaque=True) for sound in sounds}
     rate, written, latest_ns = FrameRate(MAX_FPS), 0, -1
     for packet in given.demux(pictures, *sounds):

@@ -45,12 +45,12 @@ def draw_spectrogram(clip: str, target: str) -> None:
     try:
         with open(int(clip), "rb", closefd=False) as file:
             file.seek(0)
-            with av.open(file, "r", format="mp4") as given:
+            with av.open(file, "r", format="mp4", metadata_errors="replace") as given:
                 samples = _samples(given)
     except MemoryError:
         raise Failed("the sound of the clip needs too much memory") from None
-    except (av.FFmpegError, ValueError) as error:
-        raise Failed(f"the sound of the clip is damaged: {getattr(error, 'strerror', None) or error}") from error
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise Failed(f"the sound of the clip cannot be drawn: {getattr(error, 'strerror', None) or error}") from error
     levels = _levels(samples)
     top = max(float(levels.max()), QUIET_DB)
     shades = np.clip((levels - top) / RANGE_DB + 1, 0, 1) * 255
@@ -63,8 +63,9 @@ def _samples(given: "InputContainer") -> "NDArray[np.float32]":
     import av
     import numpy as np
 
-    if not given.streams.audio:
-        raise Failed("the clip has no sound")
+    # PyAV gives no codec context to what FFmpeg cannot decode
+    if not given.streams.audio or given.streams.audio[0].codec_context is None:
+        raise Failed("the clip has no sound that can be decoded")
     sound = given.streams.audio[0]
     sound.codec_context.thread_count = 1
     length_s = min(given.duration / av.time_base if given.duration else 0.0, MAX_S)

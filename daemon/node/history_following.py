@@ -81,7 +81,7 @@ def clip_times(event: Followed, before_ns: int, after_ns: int) -> ClipTimes:
 
 @dataclass(slots=True)
 class _Open:
-    """An open event, the index of its label, and the recognition in which that scored highest.
+    """An open event, the index of its label, and the latest recognition in which that scored highest.
 
     `is_taken`: the thread `history` knows of it.
     """
@@ -95,8 +95,8 @@ class _Open:
     is_taken: bool = False
 
     def consider(self, recognition: Recognition) -> None:
-        """Take the recognition as the peak, if the label scored higher than before."""
-        if self.best is None or recognition.scores[self.index] > self.best.scores[self.index]:
+        """Take the recognition as the peak, if the label scored as high as ever: the first one may be half in view."""
+        if self.best is None or recognition.scores[self.index] >= self.best.scores[self.index]:
             self.best = recognition
 
     def followed(self, stream: str) -> Followed:

@@ -177,5 +177,8 @@ class Recording:
             return
         packets = self._ring.take(self._ring.begin(peak_ns)).packets
         around = [each for each in packets if each.format.kind == "video" and each.captured_ns <= peak_ns + AROUND_NS]
+        # own pictures are further apart than those that were recognised, and after the peak all may be over
+        if any(each.format.is_own_picture and each.captured_ns <= peak_ns for each in around):
+            around = [each for each in around if each.captured_ns <= peak_ns]
         if around:
             self._peak_ns, self._around = peak_ns, around

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import RootModel, ValidationError
 
@@ -10,7 +11,7 @@ from daemon.config.mqtt import TopicLevel
 from daemon.core.files import read_own, replace_file
 from daemon.core.records import Counters
 from daemon.history.snapshots import shrunk_jpeg
-from daemon.mqtt.session import Session
+from daemon.mqtt.broker.limits import BrokerLimits
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,24 @@ MAX_FILE_BYTES = 100_000
 _Streams = RootModel[list[TopicLevel]]
 
 
+class SnapshotSession(Protocol):
+    """The part of a session that snapshots use; see Session. Callable from any thread."""
+
+    @property
+    def limits(self) -> BrokerLimits | None:
+        """What the broker takes; None while there is no connection."""
+
+    @property
+    def announcing(self) -> frozenset[str]:
+        """The topics whose latest announcement the broker has not taken."""
+
+    def announce(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
+        """Publish under a full topic; an empty message until the broker has taken it. Never blocks."""
+
+    def publish(self, topic_suffix: str, payload: bytes, *, retain: bool = False, qos: int = 0) -> bool:
+        """Queue a message for a topic of the node; return False when it was dropped. Never blocks."""
+
+
 class SnapshotTopics:
     """The retained topics `<stream>/snapshot`. Used by one thread.
 
@@ -39,7 +58,14 @@ class SnapshotTopics:
     """
 
     def __init__(
-        self, node: str, streams: Collection[str], session: Session, path: Path, counters: Counters, *, is_on: bool
+        self,
+        node: str,
+        streams: Collection[str],
+        session: SnapshotSession,
+        path: Path,
+        counters: Counters,
+        *,
+        is_on: bool,
     ) -> None:
         """`streams` are those of the config. `is_on`: snapshots are published."""
         self.is_on = is_on
@@ -73,7 +99,7 @@ class SnapshotTopics:
             return
         self._store(self._stored | {stream})
         self._latest[stream] = event
-        self._session.announce(self._topic(stream), small)
+        self._session.publish(f"{stream}/{SNAPSHOT}", small, retain=True, qos=1)
 
     def forget(self, event: str) -> None:
         """Remove the snapshot of an event that was deleted, if it is the published one."""

@@ -21,7 +21,8 @@ from daemon.node.device_id import DeviceId
 from daemon.node.health import Health
 from daemon.node.health_topics import HealthTopics, Messages
 from daemon.node.historian import Historian, NoHistorian
-from daemon.node.metrics_thread import MetricsThread, NoMetrics
+from daemon.node.local_server import LocalServer
+from daemon.node.metrics_thread import MetricsThread
 from daemon.node.reload import Reload
 from daemon.node.reports import Reporter, accelerators_health
 from daemon.node.status import node_reasons
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 SOURCES_CLOSE_S = 1.5
 UPDATER_CLOSE_S, UPDATER_POLL_S = 0.4, 0.1
 COMMANDS_CLOSE_S = 0.3
+LOCAL_CLOSE_S = 0.3
 BUNDLE_WATCH_CLOSE_S = 0.1
 ANNOUNCEMENT_CLOSE_S = 0.1
 METRICS_CLOSE_S = 0.1
@@ -87,13 +89,14 @@ class Node:
     updates: Updates | None
     switches: SwitchFile
     commands: CommandThread
+    local: LocalServer | None
     device_id: DeviceId
     reporter: Reporter
     health_topics: HealthTopics
     bundle_watch: BundleWatch
     teacher: Teacher | NoTeacher
     historian: Historian | NoHistorian
-    metrics: MetricsThread | NoMetrics
+    metrics: MetricsThread | None
     changed: threading.Event
     stop: StopRequest
 
@@ -158,14 +161,18 @@ class Node:
         self.session.start(text_sinks, self.commands, self.device_id.stored)
         self.teacher.start()
         self.historian.start()
-        self.metrics.start()
-        stack.callback(self._close_metrics)
+        if self.metrics is not None:
+            self.metrics.start()
+            stack.callback(self._close_metrics, self.metrics)
         for stream in self.streams.values():
             if not stream.is_live:
                 stream.start_in_order(self.active.encoders)
         if self.updates is not None:
             self.updates.updater.start(self.updates.topic.publish)
             stack.callback(self._close_updater, self.updates.updater)
+        if self.local is not None:
+            stack.callback(self._close_local, self.local)
+            self.local.start()
 
     def _restore_switches(self) -> None:
         """Close the cameras and microphones that were closed on request when the daemon ended."""
@@ -194,7 +201,7 @@ class Node:
                 self.historian.health(),
                 reload.problem,
                 self.bundle_watch.change,
-                self.metrics.problem,
+                self._metrics_problem,
             )
             trouble = service.look(
                 self.reporter.sources(),
@@ -206,7 +213,8 @@ class Node:
                 is_reloading=reload.is_checking,
                 problems=[*self.session.faults(), *problems],
             )
-            self.metrics.tell(trouble, reload.problem)
+            if self.metrics is not None:
+                self.metrics.tell(trouble, reload.problem)
             now_ns = monotonic_ns()
             if self.changed.is_set() or self.health_topics.must_look(now_ns):
                 self.changed.clear()
@@ -220,8 +228,10 @@ class Node:
     def _heartbeats(self) -> list[Heartbeat]:
         updater = [] if self.updates is None else [self.updates.updater.progress]
         sources = [heartbeat for stream in self.streams.values() for heartbeat in stream.heartbeats]
-        own = [self.commands, self.teacher, self.historian, self.metrics, self.bundle_watch, self.announcement]
-        return [*self.session.heartbeats, *(part.progress for part in own), *self.active.heartbeats, *updater, *sources]
+        own = [self.commands, self.teacher, self.historian, self.bundle_watch, self.announcement]
+        optional = [part.progress for part in (self.metrics, self.local) if part is not None]
+        parts = [*(part.progress for part in own), *optional, *updater]
+        return [*self.session.heartbeats, *parts, *self.active.heartbeats, *sources]
 
     def _publish_health(self, reload: Reload) -> None:
         self._publish(self.health_topics.latest(self._health(reload), self._models_problem))
@@ -235,7 +245,11 @@ class Node:
         return None if self.updates is None else self.updates.updater.source_problem
 
     def _health(self, reload: Reload, trouble: str | None = None) -> Health:
-        return self.reporter.health(self.active.recogniser, trouble, reload.problem, self.metrics.problem)
+        return self.reporter.health(self.active.recogniser, trouble, reload.problem, self._metrics_problem)
+
+    @property
+    def _metrics_problem(self) -> str | None:
+        return None if self.metrics is None else self.metrics.problem
 
     def _publish_models(self) -> None:
         if self.updates is not None:
@@ -248,6 +262,10 @@ class Node:
     def _close_commands(self) -> None:
         if not self.commands.close(COMMANDS_CLOSE_S):
             log.warning("the disk has not answered a command within %.1f s; the daemon stops", COMMANDS_CLOSE_S)
+
+    def _close_local(self, local: LocalServer) -> None:
+        if not local.close(LOCAL_CLOSE_S):
+            log.warning("programs of this machine were not answered within %.1f s; the daemon stops", LOCAL_CLOSE_S)
 
     def _close_teacher(self) -> None:
         if not self.teacher.close(TEACHER_CLOSE_S):
@@ -263,10 +281,10 @@ class Node:
         if not self.bundle_watch.close(BUNDLE_WATCH_CLOSE_S):
             log.warning("the disk of the bundle has not answered within %.1f s; the daemon stops", BUNDLE_WATCH_CLOSE_S)
 
-    def _close_metrics(self) -> None:
+    def _close_metrics(self, metrics: MetricsThread) -> None:
         # the next node of this process listens on the same address
         limit_s = METRICS_RESTART_S if self.stop.restarts else METRICS_CLOSE_S
-        if not self.metrics.close(limit_s):
+        if not metrics.close(limit_s):
             log.warning("a reader of metrics has taken more than %.1f s; the daemon does not wait for it", limit_s)
 
     def _close_announcement(self) -> None:

@@ -13,6 +13,7 @@ from daemon.config.node import (
     Config,
     fit_record,
     history_directory,
+    local_socket,
     models_directory,
     state_directory,
     teaching_database,
@@ -44,8 +45,15 @@ from daemon.node.history_topics import SNAPSHOTS_FILE, SnapshotTopics
 from daemon.node.history_work import HistoryInput, HistoryWork
 from daemon.node.latency import ErrorCount, Latencies
 from daemon.node.live_input import LiveInput
+from daemon.node.local_commands import LocalCommands
+from daemon.node.local_following import Following
+from daemon.node.local_history import LocalHistory
+from daemon.node.local_host import LocalHost
+from daemon.node.local_node import LocalMachine, LocalNode
+from daemon.node.local_requests import LocalRequests, handlers
+from daemon.node.local_server import LocalServer
 from daemon.node.metrics_input import MetricsInput
-from daemon.node.metrics_thread import MetricsThread, NoMetrics
+from daemon.node.metrics_thread import MetricsThread
 from daemon.node.node import Node, Updates
 from daemon.node.peaks import PeakQueue
 from daemon.node.presses import Presses
@@ -71,10 +79,13 @@ BYTES_PER_MB, SECONDS_PER_DAY = 1_000_000, 86_400
 CANNOT_BE_TAUGHT = "a stream is replayed as fast as possible: such a node cannot be taught"
 
 
-def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) -> Node:
+def build(
+    config: Loaded[Config], startup: Startup | None, stop: StopRequest, local_host: LocalHost | None = None
+) -> Node:
     """Build a node that is ready to run. Raises Refused when the config or its bundle cannot be used.
 
     `startup` knows the active bundle of a node whose bundles are replaced; without it the config's own bundle runs.
+    Without `local_host` no program of this machine can ask the node.
     """
     settings = config.document
     state = state_directory(settings)
@@ -107,6 +118,11 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
     historian = _historian(settings, inbox, streams, session, history)
     control = Control(settings, streams, switches, active, updater, teacher)
     commands = CommandThread(control, session)
+    following = Following(session, {name: stream.watching for name, stream in streams.items()})
+    local_commands = LocalCommands(commands)
+    local_node = LocalNode(settings, state, streams, active, session, local_commands)
+    local_history = LocalHistory(settings.history, history_directory(settings), historian, local_commands)
+    local = None if local_host is None else _local(settings, local_host, stop, local_node, local_history, following)
     bundle_watch = BundleWatch(active, on_change=changed.set)
     device_id = DeviceId(state / "device_id")
     reporter = Reporter(
@@ -124,6 +140,7 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
         updates=updates,
         switches=switches,
         commands=commands,
+        local=local,
         device_id=device_id,
         reporter=reporter,
         health_topics=HealthTopics(settings.health.every_s),
@@ -177,6 +194,18 @@ def _new_stream(
     )
 
 
+def _local(
+    settings: Config,
+    host: LocalHost,
+    stop: StopRequest,
+    node: LocalNode,
+    history: LocalHistory,
+    following: Following,
+) -> LocalServer:
+    requests = LocalRequests(handlers(node, LocalMachine(host, stop), history))
+    return LocalServer(host.socket, local_socket(settings), requests, following)
+
+
 def _text_alone(settings: Config) -> frozenset[str]:
     """Return the streams that have text, and neither pictures nor sound."""
     return frozenset(
@@ -217,10 +246,6 @@ def _teacher(
     return Teacher(TeachingWork(settings, parts, session, counters), session, counters, on_change=changed.set)
 
 
-def _metrics(settings: Config, source: MetricsInput, changed: threading.Event) -> MetricsThread | NoMetrics:
-    return NoMetrics() if settings.metrics is None else MetricsThread(settings.metrics, source, changed.set)
-
-
 def _historian(
     settings: Config, inbox: HistoryInbox | None, streams: Mapping[str, Stream], session: Session, counters: Counters
 ) -> Historian | NoHistorian:
@@ -236,6 +261,10 @@ def _historian(
     disk = HistoryDisk(history_directory(settings), quota)
     work = HistoryWork(config, HistoryInput(inbox, rings, heard), disk, topics, counters)
     return Historian(work, inbox, disk, list(rings.values()), quota, counters)
+
+
+def _metrics(settings: Config, source: MetricsInput, changed: threading.Event) -> MetricsThread | None:
+    return None if settings.metrics is None else MetricsThread(settings.metrics, source, on_change=changed.set)
 
 
 def _updates(config: Loaded[Config], startup: Startup, host: UpdateHost, session: Session) -> Updates:

@@ -160,7 +160,7 @@ class Accounts:
     def _lives(self, session: dict[str, Any]) -> bool:
         # a clock that was set back must not lengthen a session: it was not begun in the future
         now_s = self._now_s()
-        return 0 <= now_s - session["used_s"] < IDLE_S and 0 <= now_s - session["began_s"] < LONGEST_S
+        return bool(0 <= now_s - session["used_s"] < IDLE_S and 0 <= now_s - session["began_s"] < LONGEST_S)
 
     def _note_use(self, key: str, now_s: float) -> None:
         try:

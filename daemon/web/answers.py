@@ -13,6 +13,9 @@ from daemon.web.ranges import Unsatisfiable, range_of
 CHUNK_BYTES = 64 * 1024
 MOST_FIELDS = 20
 
+# WSGI environ: the JSON object of the body
+ARGUMENTS = "perceptd.arguments"
+
 
 class Problem(Exception):
     """A request that is not answered as asked: a status of HTTP, and the reason in words."""
@@ -47,8 +50,17 @@ def empty_answer(status: int = 204, headers: Mapping[str, str] | None = None) ->
 
 
 def arguments() -> dict[str, Any]:
-    """Return the JSON object that a request brings; an empty body is an empty object. Raises Problem."""
-    raw = request.environ["wsgi.input"].read()
+    """Return the JSON object that the present request brings."""
+    found: dict[str, Any] = request.environ[ARGUMENTS]
+    return found
+
+
+def read_arguments() -> None:
+    """Read the JSON object that the present request brings; an empty body is an empty object. Raises Problem."""
+    request.environ[ARGUMENTS] = _object(request.environ["wsgi.input"].read())
+
+
+def _object(raw: bytes) -> dict[str, Any]:
     if not raw:
         return {}
     # a form of another site cannot send this type

@@ -9,7 +9,7 @@ from bottle import Bottle, HTTPError, HTTPResponse, request
 
 from daemon.core.errors import LocalError
 from daemon.web.accounts import Role
-from daemon.web.answers import Problem, json_answer
+from daemon.web.answers import Problem, json_answer, read_arguments
 from daemon.web.guard import Trust, host_problem, origin_problem, visit_of
 from daemon.web.http_server import LOCAL_ADDRESS
 from daemon.web.login import VISIT, Login, Visitor, visit
@@ -40,7 +40,7 @@ class Application:
 
     def __init__(self, routes: Iterable[Route], login: Login, trust: Callable[[], Trust]) -> None:
         self._trust = trust
-        self._bottle = Bottle(autojson=False)
+        self._bottle = Bottle()
         self._bottle.default_error_handler = _error
         for route in routes:
             self._bottle.route(route.path, route.method, _Guarded(route, login))
@@ -74,6 +74,8 @@ class _Guarded:
         try:
             visitor = self._login.visitor()
             self._check(visitor)
+            if self._route.method == "POST":
+                read_arguments()
             return self._route.handler(visitor, **parts)
         except Problem as problem:
             return problem.answer()

@@ -45,6 +45,10 @@ class Attempts:
         self._addresses: OrderedDict[str, _Bucket] = OrderedDict()
         self._strangers = _Bucket(STRANGERS_ATTEMPTS, STRANGERS_EVERY_S, STRANGERS_ATTEMPTS, now_ns)
 
+    def __len__(self) -> int:
+        """Return of how many addresses the attempts are counted."""
+        return len(self._addresses)
+
     def take(self, address: str, now_ns: int, *, is_known: bool) -> float:
         """Use up one attempt and return 0; without one, return the seconds until there is one."""
         key = network_of(address)

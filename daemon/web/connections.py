@@ -15,16 +15,10 @@ from contextlib import suppress
 from daemon.core.logs import rate_limited_logger
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.web.guard import Trust
-from daemon.web.http_server import PROGRESS_S, Connection, HttpServer
+from daemon.web.http_server import Connection, HttpServer
 
 log = rate_limited_logger(__name__)
 
-MOST_CONNECTIONS = 64
-# a browser has six; a proxy, which has the connections of all browsers, is not held to it
-MOST_OF_ONE_ADDRESS = 24
-# between two requests
-KEEP_ALIVE_S = 30.0
-FIRST_BYTE_S = 5.0
 LOOK_EVERY_S = 0.5
 STOP_S = 3.0
 # what a visitor still sends after the last answer is read for so long
@@ -50,6 +44,7 @@ class Connections:
         """`trust` tells whom to trust now. With `idle_exit_s` the serving ends when nobody has come for so long."""
         self._listening = listening
         self._server = server
+        self._limits = server.limits
         self._trust = trust
         self._idle_exit_s = idle_exit_s
         self._lock = threading.Lock()
@@ -120,14 +115,14 @@ class Connections:
     def _is_full(self, address: str) -> bool:
         with self._lock:
             addresses = Counter(each for _, each in self._open.values())
-        if addresses.total() >= MOST_CONNECTIONS:
+        if addresses.total() >= self._limits.connections:
             return True
-        return addresses[address] >= MOST_OF_ONE_ADDRESS and not self._trust().is_proxy(address)
+        return addresses[address] >= self._limits.of_one_address and not self._trust().is_proxy(address)
 
     def _serve_one(self, connected: socket.socket, peer: tuple[str, int]) -> None:
         me = threading.current_thread()
         try:
-            connected.settimeout(PROGRESS_S)
+            connected.settimeout(self._limits.progress_s)
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE_MS)
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
@@ -151,12 +146,12 @@ class Connections:
     def _talk(self, connection: Connection) -> None:
         """Answer the requests of one connection, until either side ends it."""
         try:
-            wait_s = FIRST_BYTE_S
+            wait_s = self._limits.first_byte_s
             while connection.has_input or _is_readable(connection.socket, wait_s):
                 if not connection.communicate():  # type: ignore[no-untyped-call]
                     break
                 connection.expect_within(None)
-                wait_s = KEEP_ALIVE_S
+                wait_s = self._limits.keep_alive_s
         finally:
             _take_rest(connection.socket)
             with suppress(OSError):

@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from cheroot import wsgi
@@ -25,17 +26,30 @@ MAX_CONFIG_BYTES = 384 * 1024
 MAX_BODY_BYTES = 16 * 1024
 CONFIG_PATH = b"/api/config"
 
-# a request is complete within this time, from its first byte on
-REQUEST_S = 10.0
-# an answer, but for the one that goes on for ever, is sent within this time
-ANSWER_S = 600.0
-# the other side takes or sends at least something in this time
-PROGRESS_S = 10.0
-
 # WSGI environ: this machine's end of the connection
 LOCAL_ADDRESS = "perceptd.local_address"
 # and the object with the deadline of the request
 CONNECTION = "perceptd.connection"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many connections there may be, and how long each may take.
+
+    `of_one_address` does not hold a trusted proxy, which has the connections of all browsers; a browser has six.
+    `first_byte_s` is until the first request begins, `keep_alive_s` between two. A request is complete within
+    `request_s` from its first byte on. An answer is sent within `answer_s`, but for that of a follower. The other side
+    takes or sends at least something within `progress_s`.
+    """
+
+    connections: int = 64
+    of_one_address: int = 24
+    first_byte_s: float = 5.0
+    keep_alive_s: float = 30.0
+    request_s: float = 10.0
+    answer_s: float = 600.0
+    progress_s: float = 10.0
+
 
 SECURITY_HEADERS = (
     (
@@ -53,7 +67,7 @@ SECURITY_HEADERS = (
 
 
 class PlainHeaderReader(HeaderReader):
-    """Drops headers with an underscore: WSGI would take X_Forwarded_Host for X-Forwarded-Host, which proxies replace."""
+    """Drops headers with an underscore: WSGI takes X_Forwarded_Host for X-Forwarded-Host, which proxies replace."""
 
     def _allow_header(self, key_name: bytes) -> bool:
         return b"_" not in key_name
@@ -66,7 +80,7 @@ class Request(HTTPRequest):
 
     def read_request_line(self) -> bool:
         """Read the first line."""
-        self.conn.expect_within(REQUEST_S)
+        self.conn.expect_within(self.server.limits.request_s)
         return bool(super().read_request_line())  # type: ignore[no-untyped-call]
 
     def read_request_headers(self) -> bool:
@@ -101,7 +115,7 @@ class Gateway(wsgi.Gateway_10):
         environ["wsgi.input"] = io.BytesIO(body)
         environ[LOCAL_ADDRESS] = self.req.conn.local_address
         environ[CONNECTION] = self.req.conn
-        self.req.conn.expect_within(ANSWER_S)
+        self.req.conn.expect_within(self.req.server.limits.answer_s)
         return environ
 
     def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
@@ -150,13 +164,14 @@ class HttpServer(wsgi.Server):
     ConnectionClass = Connection
     max_request_header_size = MAX_HEADER_BYTES
     max_request_body_size = MAX_CONFIG_BYTES
-    timeout = PROGRESS_S
     # the connection's own thread waits for the next request
     can_add_keepalive_connection = True
 
-    def __init__(self, application: Wsgi, context: ssl.SSLContext | None) -> None:
+    def __init__(self, application: Wsgi, context: ssl.SSLContext | None, limits: Limits) -> None:
         super().__init__(("127.0.0.1", 0), application, server_name="perceptd")
         self.gateway = Gateway
+        self.limits = limits
+        self.timeout = limits.progress_s
         # cheroot asks only whether there is one: connections begin as TLS in their own threads
         self.ssl_adapter = context
 

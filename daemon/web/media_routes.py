@@ -8,7 +8,7 @@ from typing import Any
 from bottle import HTTPResponse
 
 from daemon.history.playback import needs_rendering
-from daemon.web.answers import Problem, arguments, empty_answer, file_answer, json_answer, number, queries
+from daemon.web.answers import Problem, empty_answer, file_answer, json_answer, number, queries
 from daemon.web.application import Route
 from daemon.web.daemon_link import Daemon
 from daemon.web.login import Visitor
@@ -78,7 +78,6 @@ class MediaRoutes:
         return file_answer(self._rendering(event, "spectrogram"), SPECTROGRAM_TYPE)
 
     def _delete(self, _visitor: Visitor, event: str) -> HTTPResponse:
-        arguments()
         self._renderings.forget(event)
         return json_answer(self._daemon.ask("history_delete", event=event).result)
 

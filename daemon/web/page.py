@@ -14,7 +14,7 @@ from daemon.web.application import Application
 from daemon.web.connections import Connections
 from daemon.web.daemon_link import Daemon
 from daemon.web.followers import Followers
-from daemon.web.http_server import HttpServer, tls_context
+from daemon.web.http_server import HttpServer, Limits, tls_context
 from daemon.web.login import Login
 from daemon.web.media_routes import MediaRoutes
 from daemon.web.renderings import Renderings
@@ -57,6 +57,7 @@ def build(
     *,
     first: Mapping[str, Any] | None = None,
     idle_exit_s: float | None = None,
+    limits: Limits = Limits(),  # noqa: B008  (frozen)
 ) -> Page:
     """Return a page. `first` is the section `page` of the config, where the caller may read it. Raises Refused."""
     client = LocalClient(local_socket)
@@ -77,7 +78,7 @@ def build(
         MediaRoutes(daemon, renderings).routes(),
         ConfigRoutes(daemon).routes(),
     )
-    server = HttpServer(Application(routes, login, settings.trust), _tls(settings.now))
+    server = HttpServer(Application(routes, login, settings.trust), _tls(settings.now), limits)
     return Page(Connections(listening, server, settings.trust, idle_exit_s), followers, settings, renderings)
 
 

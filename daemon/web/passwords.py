@@ -25,10 +25,10 @@ def password_problem(password: str) -> str | None:
     return None
 
 
-def hash_password(password: str) -> dict[str, Any]:
+def hash_password(password: str, cost: Mapping[str, int] = COST) -> dict[str, Any]:
     """Return what is stored of a password: salt, cost and hash."""
     salt = os.urandom(_SALT_BYTES)
-    return {**COST, "salt": salt.hex(), "hash": _scrypt(password, salt, COST).hex()}
+    return {**cost, "salt": salt.hex(), "hash": _scrypt(password, salt, cost).hex()}
 
 
 def is_password(password: str, stored: Mapping[str, Any]) -> bool:

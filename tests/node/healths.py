@@ -70,8 +70,8 @@ def health(
     trouble: str | None = None,
     reload_problem: str | None = None,
     teaching_problem: str | None = None,
-    metrics_problem: str | None = None,
     history_problem: str | None = None,
+    metrics_problem: str | None = None,
 ) -> Health:
     """The health of a node named hall, without streams where there are none given."""
     outbox = OutboxHealth(waiting=0, stored=published, stored_bytes=0, coalesced=0, trouble=outbox_trouble)

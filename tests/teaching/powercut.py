@@ -23,9 +23,9 @@ from daemon.teaching.records import Example, StoredMoment
 from daemon.teaching.store import TeachingStore
 from tests.helpers.campaign import IS_CAMPAIGN, share
 from tests.helpers.forked import Report, in_child
+from tests.helpers.power_cuts import MANNERS
 from tests.teaching.records import MADE_BY, background, example, vectors, wrong
 
-MANNERS = {"EIO once": 1, "EROFS from": 2, "ENOSPC from": 3, "short once": 4, "kill": 5}
 KEPT = 6
 
 Step = Callable[[TeachingStore], object]
