@@ -29,6 +29,9 @@ MAX_FILM_BYTES = 64 * MB
 ENCODER = {"preset": "veryfast", "crf": "26", "g": str(2 * MAX_FPS)}
 TIME_BASE = Fraction(1, 90_000)
 
+# AVCOL_SPC_SMPTE170M and AVCOL_RANGE_MPEG: the colours of small films, whatever those of the camera are
+BT601, LIMITED_RANGE = 6, 1
+
 # what browsers play beside H.264
 COPIED_SOUND = ("aac", "opus")
 
@@ -77,6 +80,7 @@ def _film(given: "InputContainer", output: "OutputContainer") -> int:
     film = output.add_stream("libx264", rate=MAX_FPS, options=ENCODER)
     film.width, film.height = _size(pictures.width, pictures.height)
     film.pix_fmt, film.codec_context.time_base, film.codec_context.thread_count = "yuv420p", TIME_BASE, 1
+    film.codec_context.colorspace, film.codec_context.color_range = BT601, LIMITED_RANGE
     # PyAV gives no codec context to what FFmpeg cannot decode
     sounds = [
         sound for sound in given.streams.audio if sound.codec_context and sound.codec_context.name in COPIED_SOUND
@@ -112,7 +116,7 @@ def _time_ns(picture: Any) -> int | None:
 
 
 def _small(picture: Any, width: int, height: int, at_ns: int) -> "av.VideoFrame":
-    small: av.VideoFrame = picture.reformat(width, height, "yuv420p", dst_color_range="MPEG")
+    small: av.VideoFrame = picture.reformat(width, height, "yuv420p", dst_colorspace="ITU601", dst_color_range="MPEG")
     small.pts, small.time_base = int(at_ns * TIME_BASE.denominator / NS_PER_S), TIME_BASE
     # the encoder chooses its own key frames
     small.pict_type = 0

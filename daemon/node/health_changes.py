@@ -18,8 +18,8 @@ def substance(health: Health) -> Hashable:
     mqtt = health.mqtt
     return (
         (health.status, health.trouble, health.reload_problem, health.metrics_problem),
-        (health.bundle, health.bundle_changed),
-        (mqtt.connected, mqtt.reason, tuple(mqtt.refused_subscriptions), mqtt.outbox.trouble, health.teaching.problem),
+        (health.bundle, health.bundle_changed, health.teaching.problem, health.history.problem),
+        (mqtt.connected, mqtt.reason, tuple(mqtt.refused_subscriptions), mqtt.outbox.trouble),
         tuple((modality, encoder.device) for modality, encoder in health.encoders.items()),
         tuple((name, _accelerator(accelerator)) for name, accelerator in health.accelerators.items()),
         tuple(

@@ -86,7 +86,7 @@ class Historian:
             quota_bytes=self._quota.size_bytes,
             ring_bytes=sum(ring.size_bytes for ring in self._rings),
             dropped=dict(dropped),
-            problem=self._disk.problem,
+            problem=self._disk.problem or self._disk.lost,
         )
 
     def _change(self, change: HistoryChange) -> None:

@@ -63,7 +63,7 @@ class Recording:
         self.event = event
         self.times = times
         self.is_clip_open = ring is not None
-        self.is_cut = False
+        self.is_cut = self._is_lost = False
         # the peak of the snapshot that was published
         self.published_ns: int | None = None
         # when the clip really begins: with the key picture before
@@ -88,33 +88,34 @@ class Recording:
         self._hold_peak()
         if self._ring is None or self._mark is None or not self.is_clip_open:
             return
-        taken = self._ring.take(self._mark)
+        taken, until_ns = self._ring.take(self._mark), self.times.until_ns
         self._mark = taken.mark
-        self.is_cut |= taken.is_cut
-        until_ns = self.times.until_ns
-        packets, blocks = taken.packets, taken.blocks
-        if until_ns is not None:
-            packets = [packet for packet in packets if packet.captured_ns < until_ns]
-            blocks = [block for block in blocks if block.start_ns < until_ns]
+        self._is_lost |= taken.is_cut
+        packets = [packet for packet in taken.packets if packet.captured_ns < until_ns]
+        blocks = [block for block in taken.blocks if block.start_ns < until_ns]
         if not packets and not blocks:
             return
         if self._writer is None:
             begins_ns = [*(each.captured_ns for each in packets[:1]), *(each.start_ns for each in blocks[:1])]
             self.begins_ns = min([self.begins_ns, *begins_ns])
             self._writer = ClipWriter(self._paths.clip, with_sound=self._with_sound)
-        self._writer.write(packets, blocks, is_lost=taken.is_cut)
-        if self._writer.is_full:
-            self.close_clip()
+        self._writer.write(packets, blocks, is_lost=self._is_lost)
+        # what is lost at the end of a clip, because the camera was closed, leaves no hole
+        self.is_cut |= self._is_lost
+        self._is_lost = False
 
-    def close_clip(self) -> None:
+    def close_clip(self, *, drops_sound: bool) -> None:
         """End the clip, though its event may go on."""
         writer, self._writer, self.is_clip_open = self._writer, None, False
         clip = None if writer is None else writer.close()
         if clip is not None:
             # the clock may have been stepped since the start
             to_start_s = self._started_s - wall_seconds(self.event.started_ns)
-            is_cut = clip.is_cut or self.is_cut
+            ends_early = self.event.ended_ns is None or self.times.until_ns < self.event.ended_ns
+            is_cut = clip.is_cut or self.is_cut or ends_early
             self._clip = replace(clip, begins_s=clip.begins_s + to_start_s, is_cut=is_cut)
+            if drops_sound:
+                self._drop_sound()
 
     def snapshot(self) -> bytes | None:
         """Return the picture at the peak so far as JPEG; None: there is none."""
@@ -123,12 +124,9 @@ class Recording:
             self._around = ()
         return self._snapshot
 
-    def finish(self, *, drops_sound: bool) -> KeptEvent:
-        """End the clip, write the snapshot, and return the event as it is kept."""
+    def finish(self) -> KeptEvent:
+        """Write the snapshot, and return the event as it is kept. Its clip has ended."""
         self._hold_peak()
-        self.close_clip()
-        if drops_sound:
-            self._drop_sound()
         snapshot = self.snapshot()
         if snapshot is not None:
             self._write_snapshot(snapshot)

@@ -89,10 +89,7 @@ class HistoryWork:
             return
         waiting = self._obey(store, requests)
         self._follow(store, events, now_ns)
-        self._record(now_ns)
-        for recording in list(self._recordings.values()):
-            if recording.event.ended_ns is not None and (not recording.is_clip_open or recording.times.is_due(now_ns)):
-                self._finish(store, recording, now_ns)
+        self._record(store, now_ns)
         self._commit(store, waiting, now_ns)
 
     def close(self, requests: Sequence[HistoryRequest], now_ns: int) -> None:
@@ -100,11 +97,11 @@ class HistoryWork:
         self.look(requests, now_ns)
         store = self._disk.store
         if store is not None:
-            for recording in list(self._recordings.values()):
+            for recording in self._recordings.values():
                 if recording.event.ended_ns is None:  # fusion has not ended in time
                     ended = replace(recording.event, ended_ns=now_ns, ended_by="stopped")
                     recording.follow(ended, clip_times(ended, self._before_ns, self._after_ns))
-                self._finish(store, recording, now_ns)
+            self._record(store, now_ns, is_last=True)
             self._commit(store, (), now_ns)
         self._disk.close()
         self._topics.close()
@@ -146,7 +143,7 @@ class HistoryWork:
         try:
             paths = store.begin(kept_event(event, started_s))
         except HistoryError as error:
-            self._disk.note(str(error), now_ns)
+            self._disk.note(error.kind, str(error), now_ns)
             self._miss([event])
             return
         ring, times = self._rings.get(event.stream), clip_times(event, self._before_ns, self._after_ns)
@@ -158,20 +155,28 @@ class HistoryWork:
         self._recordings[event.id] = recording
         self._news.append(replace(recording.kept(), number=paths.number))
 
-    def _record(self, now_ns: int) -> None:
-        for recording in self._recordings.values():
+    def _record(self, store: HistoryStore, now_ns: int, *, is_last: bool = False) -> None:
+        """Write what has come, and end what is over; in the last round that is everything."""
+        for recording in list(self._recordings.values()):
             try:
                 recording.take()
-                if recording.is_clip_open and recording.times.is_due(now_ns):
-                    recording.close_clip()
+                if recording.is_clip_open and (is_last or now_ns >= recording.times.due_ns):
+                    recording.close_clip(drops_sound=self._drops_speech and self._heard_speech(recording))
             except OSError as error:
                 self._lose(recording, error, now_ns)
-            self._publish(recording)
+            if recording.event.ended_ns is not None and not recording.is_clip_open:
+                self._finish(store, recording, now_ns)
+            else:
+                self._publish(recording)
+
+    def _heard_speech(self, recording: Recording) -> bool:
+        """Return whether speech was recognised during the clip, which may begin a key picture early."""
+        return self._inbox.heard_speech(recording.event.stream, recording.begins_ns, recording.times.until_ns)
 
     def _finish(self, store: HistoryStore, recording: Recording, now_ns: int) -> None:
         del self._recordings[recording.event.id]
         try:
-            kept = recording.finish(drops_sound=self._drops_speech and self._heard_speech(recording, now_ns))
+            kept = recording.finish()
         except OSError as error:
             self._lose(recording, error, now_ns)
             kept = recording.kept()
@@ -182,14 +187,10 @@ class HistoryWork:
             store.finish(kept)
         except HistoryError as error:
             if error.kind != "unknown":  # somebody has deleted it meanwhile
-                self._disk.note(str(error), now_ns)
+                self._disk.note(error.kind, str(error), now_ns)
             return
         self._news.append(kept)
         self._tidy_ns = now_ns
-
-    def _heard_speech(self, recording: Recording, now_ns: int) -> bool:
-        """Return whether speech was recognised during the clip, which may begin a key picture early."""
-        return self._inbox.heard_speech(recording.event.stream, recording.begins_ns, now_ns)
 
     def _publish(self, recording: Recording) -> None:
         """Publish the snapshot soon after the start, and at the end if the peak is another one."""
@@ -215,7 +216,7 @@ class HistoryWork:
             if is_due or waiting or self._news:
                 self._disk.count()
         except HistoryError as error:
-            self._disk.note(str(error), now_ns)
+            self._disk.note(error.kind, str(error), now_ns)
             _refuse(waiting, error)
             return
         for request in waiting:
@@ -229,7 +230,7 @@ class HistoryWork:
         """Keep an event without its clip and snapshot, which the disk has refused."""
         recording.abandon()
         self._counters.drop("clip_disk")
-        self._disk.note(f"a clip could not be kept: {error.strerror or type(error).__name__}", now_ns)
+        self._disk.note("disk", f"a clip could not be kept: {error.strerror or type(error).__name__}", now_ns)
 
     def _miss(self, events: Sequence[Followed]) -> None:
         """Count events that are not kept, once each."""

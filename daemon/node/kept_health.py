@@ -25,7 +25,7 @@ class HistoryHealth(_Part):
     """The events that are kept on the device: their number, and the bytes of their pictures and clips.
 
     `quota_bytes` is the most that these may have, and `ring_bytes` the memory for what comes before an event. `dropped`
-    counts by reason what was not kept. `problem` says why nothing is kept now; null: all is well.
+    counts by reason what was not kept. `problem` says why nothing is kept now, or what was lost; null: all is well.
     """
 
     enabled: bool

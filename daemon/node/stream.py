@@ -12,7 +12,6 @@ from daemon.core.records import Counters, EndedBy, Modality
 from daemon.fusion.events import EventSettings
 from daemon.fusion.fuse import Fused, FusionHead, StreamFusion
 from daemon.history.ring import MediaRing
-from daemon.history.snapshots import jpeg_of
 from daemon.node.health import StreamHealth
 from daemon.node.history_inbox import HistoryInbox
 from daemon.node.input_health import inputs_health
@@ -34,6 +33,7 @@ from daemon.pipeline.recent import RecentInput
 from daemon.pipeline.recogniser import Recogniser, event_settings
 from daemon.runtime.heartbeat import Heartbeat
 from daemon.runtime.processor import ProcessorShare
+from daemon.sources.factory import keeps_packets
 from daemon.sources.text import TextInlet
 from daemon.sources.view import Views
 
@@ -93,12 +93,19 @@ class Stream:
         self._takes_text = config.text.enabled and "text" in manifest.senses and not is_in_order(config)
         own, viewed = views.get(name), config.camera.view_of if config.camera is not None else None
         self._looks_at = None if viewed is None else views.get(viewed)
-        self._sources = StreamSources(
-            name, config, manifest, counters, on_change=on_change, views=own, looks_at=self._looks_at
-        )
         # what people who look at the node see of the stream
         self.watching = Watching(name, self._gates)
         self._intake = Intake(config, counters, publisher, self.recent, self.watching, own, self.ring)
+        self._sources = StreamSources(
+            name,
+            config,
+            manifest,
+            counters,
+            on_change=on_change,
+            views=own,
+            looks_at=self._looks_at,
+            packets=None if self.ring is None else self._intake.take_packet,
+        )
         if not self._sources and not self._takes_text:
             raise Refused(f"streams.{name}: captures nothing that the bundle {manifest.id} uses")
 
@@ -261,11 +268,7 @@ class Stream:
     def _forget_view(self) -> None:
         """Forget the pictures of another stream's camera once it is closed on request."""
         if self._looks_at is not None and self._looks_at.is_closed:
-            self.watching.forget("image")
-            if self.recent is not None:
-                self.recent.forget("image")
-            if self.ring is not None:
-                self.ring.forget("image")
+            self._intake.forget("image")
 
     def _publish(self, bundle: PublishedBundle, settings: EventSettings, fused: Fused) -> None:
         self._publisher.publish(bundle, fused)
@@ -291,4 +294,4 @@ class Stream:
 
 def _new_ring(config: StreamConfig, history: HistoryConfig) -> MediaRing:
     """Return what keeps the latest seconds of a stream: an event is known `min_duration_s` after it has begun."""
-    return MediaRing(has_packets=False, before_s=history.before_s + config.events.min_duration_s, encode=jpeg_of)
+    return MediaRing(has_packets=keeps_packets(config), before_s=history.before_s + config.events.min_duration_s)

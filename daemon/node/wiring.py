@@ -53,7 +53,7 @@ from daemon.node.local_node import LocalMachine, LocalNode
 from daemon.node.local_requests import LocalRequests, handlers
 from daemon.node.local_server import LocalServer
 from daemon.node.metrics_input import MetricsInput
-from daemon.node.metrics_thread import MetricsThread
+from daemon.node.metrics_thread import MetricsThread, NoMetrics
 from daemon.node.node import Node, Updates
 from daemon.node.peaks import PeakQueue
 from daemon.node.presses import Presses
@@ -115,10 +115,10 @@ def build(
     updater = None if updates is None else updates.updater
     live_input = LiveInput(streams, active, peaks, _text_alone(settings), teaching)
     teacher = _teacher(settings, live_input, updater, bases, session, teaching, changed)
-    historian = _historian(settings, inbox, streams, session, history)
+    following = Following(session, {name: stream.watching for name, stream in streams.items()})
+    historian = _historian(settings, inbox, streams, session, history, following)
     control = Control(settings, streams, switches, active, updater, teacher)
     commands = CommandThread(control, session)
-    following = Following(session, {name: stream.watching for name, stream in streams.items()})
     local_commands = LocalCommands(commands)
     local_node = LocalNode(settings, state, streams, active, session, local_commands)
     local_history = LocalHistory(settings.history, history_directory(settings), historian, local_commands)
@@ -246,8 +246,17 @@ def _teacher(
     return Teacher(TeachingWork(settings, parts, session, counters), session, counters, on_change=changed.set)
 
 
+def _metrics(settings: Config, source: MetricsInput, changed: threading.Event) -> MetricsThread | NoMetrics:
+    return NoMetrics() if settings.metrics is None else MetricsThread(settings.metrics, source, changed.set)
+
+
 def _historian(
-    settings: Config, inbox: HistoryInbox | None, streams: Mapping[str, Stream], session: Session, counters: Counters
+    settings: Config,
+    inbox: HistoryInbox | None,
+    streams: Mapping[str, Stream],
+    session: Session,
+    counters: Counters,
+    following: Following,
 ) -> Historian | NoHistorian:
     """Return the thread `history`, or what stands in for it on a node that keeps no events."""
     config, path = settings.history, state_directory(settings) / SNAPSHOTS_FILE
@@ -259,12 +268,8 @@ def _historian(
     heard = frozenset(name for name, stream in settings.streams.items() if stream.may_hear)
     quota = Quota(round(config.quota_mb * BYTES_PER_MB), config.max_age_days * SECONDS_PER_DAY)
     disk = HistoryDisk(history_directory(settings), quota)
-    work = HistoryWork(config, HistoryInput(inbox, rings, heard), disk, topics, counters)
+    work = HistoryWork(config, HistoryInput(inbox, rings, heard), disk, topics, counters, following.hear_kept)
     return Historian(work, inbox, disk, list(rings.values()), quota, counters)
-
-
-def _metrics(settings: Config, source: MetricsInput, changed: threading.Event) -> MetricsThread | None:
-    return None if settings.metrics is None else MetricsThread(settings.metrics, source, on_change=changed.set)
 
 
 def _updates(config: Loaded[Config], startup: Startup, host: UpdateHost, session: Session) -> Updates:

@@ -16,7 +16,7 @@ import pytest
 from daemon.core.errors import ChildError
 from daemon.history.clips import ClipWriter
 from daemon.history.playback import ClipJob, needs_rendering, run_job
-from daemon.history.rendering import MAX_FPS, MAX_WIDTH, render_h264
+from daemon.history.rendering import BT601, LIMITED_RANGE, MAX_FPS, MAX_WIDTH, render_h264
 from daemon.history.spectrogram import HEIGHT, RANGE_DB, WIDTH, draw_spectrogram
 from tests.helpers.clips import write_clip
 from tests.helpers.kept_media import beeps_of, blocks, flashes_of, own_pictures
@@ -87,6 +87,24 @@ def test_h265_becomes_a_small_film_that_begins_with_its_contents(tmp_path: Path)
     assert abs(beeps_of(film)[0] - 1) < STEP_S
     head = film.read_bytes()
     assert 0 < head.index(b"moov") < head.index(b"mdat")
+
+
+def test_a_film_has_the_colours_of_its_clip(tmp_path: Path) -> None:
+    blue_by_bt709 = (32, 240, 118)
+    with av.open(str(tmp_path / "1.mp4"), "w") as container:
+        video = container.add_stream("libx264", rate=5)
+        video.width, video.height, video.pix_fmt, video.codec_context.colorspace = 64, 48, "yuv420p", 1
+        picture = av.VideoFrame(64, 48, "yuv420p")
+        for plane, value in zip(picture.planes, blue_by_bt709, strict=True):
+            plane.update(bytes([value]) * plane.buffer_size)
+        picture.pts, picture.colorspace = 0, 1
+        container.mux(video.encode(picture))
+        container.mux(video.encode())
+    film = made(render_h264, tmp_path / "1.mp4", tmp_path / "film")
+    with av.open(str(film)) as container:
+        shown = next(iter(container.decode(video=0)))
+        assert (shown.colorspace, shown.color_range) == (BT601, LIMITED_RANGE)
+        assert np.abs(shown.to_ndarray(format="bgr24").reshape(-1, 3).mean(axis=0) - (255, 0, 0)).max() < 8
 
 
 def test_own_pictures_become_a_film_with_their_sound(tmp_path: Path) -> None:

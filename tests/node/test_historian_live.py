@@ -12,6 +12,7 @@ import pytest
 from daemon.history.reader import HistoryReader
 from daemon.history.records import KeptEvent
 from tests.helpers.bundle_builder import write_bundle
+from tests.helpers.campaign import IS_CAMPAIGN
 from tests.helpers.daemon import DaemonProcess
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.node.test_daemon import write_clip
@@ -151,7 +152,8 @@ def test_after_a_kill_in_the_middle_of_an_event_index_and_files_agree(
     assert events[-1].ended_by == "stopped"
 
 
-@pytest.mark.campaign("history", part=0)
+@pytest.mark.campaign("history-live")
+@pytest.mark.skipif(not IS_CAMPAIGN, reason="takes ten seconds: scripts/test-campaigns history-live")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a small disk")
 def test_a_full_disk_stops_the_keeping_but_not_the_recognising(
     tmp_path: Path, config: Callable[..., dict], broker: Mosquitto

@@ -1,5 +1,6 @@
 """What the thread `history` does in its rounds, with a real store, real rings and real clips."""
 
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,9 +124,9 @@ def test_an_event_is_kept_with_the_picture_at_its_peak_and_a_clip_from_before_to
     room.pass_until(7, 200)
     room.pass_until(8, 50)
     room.happen("end", 4.5, ended_by="absent")
-    room.pass_until(9.5, 50)
-    assert room.kept() == [begun], "the clip goes on for a second, and another one for what is under way"
-    room.pass_until(10.5, 250)
+    room.pass_until(10.5, 50)
+    assert room.kept() == [begun], "the clip goes on for a second, and the node waits for what is under way"
+    room.pass_until(11.25, 250)
     (event,) = room.kept()
     assert (event.ended_by, event.peak, event.shares) == ("absent", 0.9, {"image": 1.0, "audio": 0.0})
     assert event.started_s == pytest.approx(wall_seconds(room.ns(4.5)), abs=0.001)
@@ -251,6 +252,49 @@ def test_a_clip_in_which_speech_was_recognised_has_no_sound_if_the_config_says_s
     assert room.clip(event)[1] == ["video", *(["audio"] if audio else [])]
     assert sorted(path.suffix for path in (room.directory / "clips").iterdir()) == [".jpg", ".mp4"]
     room.close()
+
+
+def test_an_event_that_lasts_has_a_clip_of_its_beginning_also_when_speech_was_heard_long_ago(tmp_path: Path) -> None:
+    room = Room(tmp_path, has_sound=True, speech="drop")
+    room.pass_until(3)
+    room.happen("start", 2.5)
+    room.pass_until(20)
+    room.see(speech=0.9)
+    room.pass_until(370)
+    room.happen("end", 2.5, ended_by="timeout")
+    room.pass_until(370.25)
+    (event,) = room.kept()
+    assert event.clip is not None
+    assert event.clip.duration_s == pytest.approx(120, abs=0.5)
+    assert (event.clip.audio, event.clip.is_cut, event.ended_by) == (None, True, "timeout")
+    room.close()
+
+
+def test_while_the_disk_takes_nothing_no_event_is_lost_that_had_begun(room: Room) -> None:
+    room.pass_until(3)
+    room.happen("start", 2.5)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY))
+    try:
+        room.pass_until(6)
+        room.happen("end", 2.5, ended_by="absent")
+        request = asked(room, Keep("e", on=True))
+        room.pass_until(9, 0, request)
+        assert room.disk.problem is not None
+        room.happen("start", 8.5, name="missed")
+        room.pass_until(9.5)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert request.error is not None
+    assert room.counters.dropped == {"clip_disk": 1, "event_disk": 1}
+    room.pass_until(13)
+    assert room.disk.problem is None
+    room.happen("start", 12.5, name="later")
+    room.happen("end", 2.5, name="missed", ended_by="absent")
+    room.pass_until(14)
+    assert [(event.id, event.ended_by, event.clip) for event in room.kept()] == [
+        ("e", "absent", None),
+        ("later", None, None),
+    ]
 
 
 def asked(room: Room, change: Keep | Judge | Delete) -> HistoryRequest:

@@ -15,8 +15,9 @@ from daemon.teaching.records import NEEDED_BACKGROUND
 from daemon.teaching.store import TeachingStore
 from tests.helpers.browser import WAIT_MS, Visitor, browsers, visitors
 from tests.helpers.campaign import IS_CAMPAIGN
-from tests.helpers.drawn_signs import DIGIT_S, PERIOD_S, WALL_S
+from tests.helpers.drawn_signs import WALL_S
 from tests.helpers.mosquitto import wait_until
+from tests.helpers.pupil import Pupil
 from tests.helpers.watched_house import CAMERAS, PASSWORD, WALL, House, houses
 from tests.node.test_teaching_digits import Place, has_watched, is_fitted
 
@@ -85,6 +86,19 @@ def go_to(visitor: Visitor, house: House, view: str) -> None:
     """Open a view, and wait until it shows what makes it useful."""
     visitor.page.goto(f"{house.url}#{view}")
     expect(visitor.page.locator(SHOWN[view.partition("/")[0]]).first).to_be_visible(timeout=WAIT_MS)
+
+
+def ends(pupil: Pupil) -> int:
+    """Return how many events of digits have ended on the wall."""
+    return sum(each["stream"] == WALL and each["phase"] == "end" for each in pupil.all("event"))
+
+
+def wait_for_sign(pupil: Pupil) -> None:
+    """Wait until the sign is on the wall: it follows a digit and the empty wall."""
+    before = ends(pupil)
+    wait_until(lambda: ends(pupil) > before, "a digit is over")
+    seen_s = pupil.seconds()
+    wait_until(partial(has_watched, pupil, seen_s + WALL_S), "the sign is shown")
 
 
 def check_well(visitor: Visitor) -> None:
@@ -200,17 +214,14 @@ def test_a_sign_is_taught_in_the_browser_and_recognised(house: House, browser: B
             page.get_by_label("Stream").select_option(WALL)
         page.get_by_label("What happens?").fill(SIGN)
         hold = page.get_by_role("button", name="Hold while it happens")
-        began = pupil.seconds()
-        for number in range(PRESSES):
-            # half a second after the sign appears
-            period = int(began // PERIOD_S) + 1 + number
-            shown_s = period * PERIOD_S + WALL_S + DIGIT_S + WALL_S + 0.5
-            wait_until(partial(has_watched, pupil, shown_s), "the sign is shown")
-            hold.click(delay=2000)
+        for _ in range(PRESSES):
+            wait_for_sign(pupil)
+            hold.click(delay=1500)
             expect(page.get_by_text(f"{SIGN}: an example of")).to_be_visible(timeout=WAIT_MS)
             page.get_by_label("What happens?").fill(SIGN)
         visitor.shot(shots, "taught-phone")
         wait_until(partial(is_fitted, pupil), "a fit to all presses is recognised", 120)
+        assert pupil.label(SIGN)["found"] >= PRESSES - 1, pupil.label(SIGN)
         expect(page.get_by_text("ready", exact=True)).to_be_visible(timeout=WAIT_MS)
         page.get_by_role("button", name=f"Examples ({PRESSES})").click()
         expect(page.locator(".examples img")).to_have_count(PRESSES, timeout=WAIT_MS)
