@@ -46,8 +46,8 @@ def _run(path: Path, config: Config, hint: str, directory: Path, seconds: float 
         daemon = stack.enter_context(Daemon(path, port, log))
         page = stack.enter_context(Page(path, directory))
         print(f"A private broker runs on 127.0.0.1:{port}. {hint.replace(PORT, str(port))}", flush=True)
+        viewer = Viewer(config, port)  # before the page is there: a short film may end sooner
         print(f"{page.invitation()}\n", flush=True)
-        viewer = Viewer(config, port)
         viewer.view(seconds, daemon, interrupted)
         code = daemon.stop()
         viewer.close()

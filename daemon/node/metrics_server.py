@@ -28,12 +28,12 @@ BACKLOG = 8
 class MetricsServer:
     """Listens for readers of metrics. A context manager, used by one thread."""
 
-    def __init__(self, address: tuple[str, int], token: str | None, observe: Callable[[], Observed]) -> None:
-        """`token` is what a reader must present; None: nothing. Raises OSError when the address cannot be used."""
+    def __init__(self, address: tuple[str, int], observe: Callable[[], Observed]) -> None:
+        """Raises OSError when the address cannot be used."""
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._listener = socket.create_server(address, family=family, backlog=BACKLOG)
         self._connection: socket.socket | None = None
-        self._expected = None if token is None else f"Bearer {token}".encode()
+        self._expected: bytes | None = None
         self._observe = observe
 
     def __enter__(self) -> "MetricsServer":
@@ -43,6 +43,10 @@ class MetricsServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._listener.close()
+
+    def require(self, token: str | None) -> None:
+        """Say what a reader must present from now on; None: nothing."""
+        self._expected = None if token is None else f"Bearer {token}".encode()
 
     def stop(self) -> None:
         """End what `serve_one` waits for. Callable from any thread."""
@@ -62,8 +66,8 @@ class MetricsServer:
             self._connection = connection
             try:
                 _Handler(connection, peer, self)  # type: ignore[arg-type]  # it needs no socketserver
-            except OSError as error:
-                log.debug("a reader of metrics is gone: %s", error)
+            except (OSError, ValueError) as error:  # it is gone, or sends what cannot be read
+                log.debug("a reader of metrics was not answered: %s", error)
 
     def accepts(self, authorization: str) -> bool:
         """Return whether this header has the token."""

@@ -11,13 +11,15 @@ from daemon.config.metrics import MetricsConfig
 from daemon.core.errors import Refused
 from daemon.core.secret_files import read_secret
 from daemon.node.metrics_input import Observed
-from daemon.runtime.heartbeat import DISK_S, IDLE_S, Heartbeat
+from daemon.runtime.heartbeat import DISK_S, HANG_AFTER_S, IDLE_S, Heartbeat
 from daemon.runtime.thread_loop import LoopThread
 
 log = logging.getLogger(__name__)
 
 # a name that is listened on may have to be looked up, and the token may lie on a slow disk
 OPEN_S = DISK_S
+
+RETRY_S = 10.0
 
 OPEN_TO_ALL = "metrics.listen: %s is open to the network and asks for no token: set metrics.token_file"
 
@@ -36,7 +38,7 @@ class MetricsThread:
     """Serves the metrics of one node, from `start` until `close`. `problem` says why they are not served."""
 
     def __init__(
-        self, config: MetricsConfig, source: MetricsSource, on_change: Callable[[], None], *, retry_s: float = IDLE_S
+        self, config: MetricsConfig, source: MetricsSource, on_change: Callable[[], None], *, retry_s: float = RETRY_S
     ) -> None:
         """`on_change` is called when `problem` has changed. After a failure the next try comes after `retry_s`."""
         self._retry_s = retry_s
@@ -73,7 +75,8 @@ class MetricsThread:
         while not self._stop.is_set():
             self.progress.mark(OPEN_S)
             try:
-                with MetricsServer(self._config.address, self._token(), self._source.observe) as server:
+                with MetricsServer(self._config.address, self._source.observe) as server:
+                    server.require(self._token())
                     self._end_wait = server.stop
                     self._report(None)
                     while not self._stop.is_set():
@@ -85,6 +88,7 @@ class MetricsThread:
                 if self._stop.is_set():
                     return
                 self._report(f"metrics.listen: cannot listen on {self._config.listen}: {error.strerror or error}")
+            self.progress.mark(self._retry_s + HANG_AFTER_S)
             self._stop.wait(self._retry_s)
 
     def _token(self) -> str | None:

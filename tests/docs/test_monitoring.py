@@ -51,7 +51,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
         "metrics": {"listen": address, "token_file": "token"},
     }
     with DaemonProcess(config, directory), Prometheus(address, token, RULES) as prometheus:
-        enough = "count_over_time(perceptd_publish_latency_seconds_count[1m]) > 2"
+        enough = "increase(perceptd_invoke_duration_seconds_count[1m]) > 0"
         wait_until(lambda: prometheus.query(enough), "the node is scraped")
         yield prometheus
 

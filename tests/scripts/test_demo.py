@@ -48,7 +48,7 @@ def test_the_demo_prints_what_the_node_publishes_and_a_summary() -> None:
         # each pass of the recording has events, and the first comes within its first seconds
         for line in demo.stdout:
             lines.append(line)
-            if "started" in line or "Traceback" in line:
+            if "Traceback" in line or all(any(each in old for old in lines) for each in ("started", "in a browser")):
                 break
         opened = logged_in("".join(lines))
         demo.send_signal(signal.SIGINT)
