@@ -67,7 +67,7 @@ function useList(filter) {
 }
 
 // Returns the events with one that changed: in its place, or first when it is new and fits the filter.
-export function merged(events, changed, filter) {
+function merged(events, changed, filter) {
   const index = events.findIndex(({ id }) => id === changed.id);
   if (index >= 0) return events.map((event, at) => (at === index ? changed : event));
   const fits = (!filter.stream || filter.stream === changed.stream) && (!filter.label || filter.label === changed.label);

@@ -32,7 +32,7 @@ export function FitProgress({ teaching }) {
 }
 
 // Returns the number of the step that is under way, or null.
-export function stepOf(teaching, models) {
+function stepOf(teaching, models) {
   if (models?.candidate?.taught) {
     const step = STEPS.indexOf(models.candidate.stage);
     return step < 0 ? 1 : step;

@@ -3,7 +3,7 @@
 import { Box } from "./box.js";
 
 export const MINUTE_S = 60;
-export const DRAWN = 5;
+const DRAWN = 5;
 // a label whose score stays below this is not worth a line
 const LOWEST_DRAWN = 0.02;
 // what is older counts less, so that the label of now has a line

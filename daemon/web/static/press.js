@@ -12,7 +12,7 @@ const TOUCH_S = 0.3;
 
 // Returns the arguments of `teach` for what ended just now and lasted so long.
 // The daemon's example ends one second after the command, so `ago_s` is 1.
-export function heldExample(heldS) {
+function heldExample(heldS) {
   return { seconds: Math.round(10 * Math.min(LONGEST_S, Math.max(SHORTEST_S, heldS))) / 10, ago_s: 1 };
 }
 

@@ -36,7 +36,7 @@ export function Region({ stream, names }) {
 }
 
 // Returns a region within the picture whose sides are in order.
-export function corrected(region) {
+function corrected(region) {
   const clip = (value) => Math.min(1, Math.max(0, Number.isFinite(value) ? value : 0));
   const left = Math.min(clip(region.left), 1 - SMALLEST);
   const top = Math.min(clip(region.top), 1 - SMALLEST);

@@ -37,12 +37,12 @@ function Matrix({ labels }) {
 }
 
 // Returns the labels of the columns: those of the rows, and others that they were taken for.
-export function columnsOf(labels) {
+function columnsOf(labels) {
   const others = labels.flatMap((row) => row.confused_with.map(({ label }) => label));
   return [...new Set([...labels.map(({ label }) => label), ...others])];
 }
 
-export function countOf(row, column) {
+function countOf(row, column) {
   if (column === row.label) return row.found;
   return row.confused_with.find(({ label }) => label === column)?.presses ?? 0;
 }
