@@ -17,7 +17,6 @@ from daemon.runtime.local import Answer
 
 MEDIA_TYPES = {"snapshot": "image/jpeg", "clip": "video/mp4"}
 
-NO_HISTORY = "no events are kept: history in config.yaml is null"
 NOTED = "it is noted in the history"
 
 
@@ -44,10 +43,10 @@ class LocalHistory:
         self,
         config: HistoryConfig | None,
         directory: Path,
-        changes: HistoryChanges | None,
+        changes: HistoryChanges,
         commands: LocalCommands,
     ) -> None:
-        """`changes` is None where no events are kept: those that were kept before can still be seen."""
+        """`config` is None where no events are kept: those that were kept before can still be seen."""
         self._config, self._directory = config, directory
         self._changes, self._commands = changes, commands
 
@@ -103,7 +102,7 @@ class LocalHistory:
     def keep(self, arguments: KeepArguments, _stop: threading.Event) -> Answer:
         """Keep an event whatever the quota, or no longer."""
         try:
-            self._changing().keep(arguments.event, arguments.on)
+            self._changes.keep(arguments.event, arguments.on)
         except HistoryError as error:
             raise LocalError("refused", str(error)) from error
         return Answer({})
@@ -111,7 +110,7 @@ class LocalHistory:
     def delete(self, arguments: EventArguments, _stop: threading.Event) -> Answer:
         """Delete an event with its files."""
         try:
-            self._changing().delete(arguments.event)
+            self._changes.delete(arguments.event)
         except HistoryError as error:
             raise LocalError("refused", str(error)) from error
         return Answer({})
@@ -133,15 +132,8 @@ class LocalHistory:
 
     def _note(self, arguments: JudgeArguments) -> str | None:
         """Note the verdict; return why it is not noted, or None."""
-        if self._changes is None:
-            return NO_HISTORY
         try:
             self._changes.judge(arguments.event, arguments.answer, arguments.label)
         except HistoryError as error:
             return str(error)
         return None
-
-    def _changing(self) -> HistoryChanges:
-        if self._changes is None:
-            raise LocalError("refused", NO_HISTORY)
-        return self._changes

@@ -60,6 +60,7 @@ class _NodeCollector(Collector):
         yield from _encoders(observed.health)
         yield from _mqtt(observed.health)
         yield from _teaching(observed.health)
+        yield from _history(observed.health)
         yield from _models(observed.models)
         yield _histogram(
             "invoke_duration", "Time that the model of an encoder takes.", "encoder", observed.invokes.items()
@@ -83,6 +84,7 @@ def _node(health: Health) -> Iterator[Metric]:
         "bundle": health.bundle_changed,
         "outbox": health.mqtt.outbox.trouble,
         "teaching": health.teaching.problem,
+        "history": health.history.problem,
     }
     rows = [((part,), float(problem is not None)) for part, problem in problems.items()]
     yield _gauge("problem", "Whether a part of the node has a problem, which health tells in words.", rows, "part")
@@ -174,6 +176,18 @@ def _teaching(health: Health) -> Iterator[Metric]:
     yield _gauge("teaching_background_moments", "Moments of background of live streams.", [((), teaching.background)])
     dropped = _by_reason((), teaching.dropped)
     yield _counter("teaching_dropped", "What could not be stored or answered, by reason.", dropped, "reason")
+
+
+def _history(health: Health) -> Iterator[Metric]:
+    history = health.history
+    if not history.enabled:
+        return
+    yield _gauge("history_events", "Events that are kept on the device.", [((), history.events)])
+    yield _gauge("history_bytes", "Bytes of their pictures and clips.", [((), history.bytes)])
+    yield _gauge("history_quota_bytes", "The most bytes that these may have.", [((), history.quota_bytes)])
+    yield _gauge("history_ring_bytes", "Memory for what comes before an event.", [((), history.ring_bytes)])
+    dropped = _by_reason((), history.dropped)
+    yield _counter("history_dropped", "What was not kept, by reason.", dropped, "reason")
 
 
 def _models(models: ModelsPayload | None) -> Iterator[Metric]:

@@ -107,6 +107,26 @@ class MetricsThread:
             self._on_change()
 
 
+class NoMetrics:
+    """A node whose config asks for no metrics. It has no thread."""
+
+    problem = None
+
+    def __init__(self) -> None:
+        self.progress = Heartbeat("metrics")
+        self.progress.end()
+
+    def start(self) -> None:
+        """Do nothing."""
+
+    def tell(self, trouble: str | None, reload_problem: str | None) -> None:
+        """Do nothing."""
+
+    def close(self, deadline_s: float) -> bool:  # noqa: ARG002
+        """Return that no thread runs."""
+        return True
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -23,7 +23,7 @@ from daemon.node.health import Health
 from daemon.node.health_topics import HealthTopics, Messages
 from daemon.node.historian import Historian, NoHistorian
 from daemon.node.local_server import LocalServer
-from daemon.node.metrics_thread import MetricsThread
+from daemon.node.metrics_thread import MetricsThread, NoMetrics
 from daemon.node.reload import Reload
 from daemon.node.reports import Reporter, accelerators_health
 from daemon.node.status import node_reasons
@@ -101,7 +101,7 @@ class Node:
     bundle_watch: BundleWatch
     teacher: Teacher | NoTeacher
     historian: Historian | NoHistorian
-    metrics: MetricsThread | None
+    metrics: MetricsThread | NoMetrics
     changed: threading.Event
     stop: StopRequest
 
@@ -166,9 +166,8 @@ class Node:
         self.session.start(text_sinks, self.commands, self.device_id.stored)
         self.teacher.start()
         self.historian.start()
-        if self.metrics is not None:
-            self.metrics.start()
-            stack.callback(self._close, self.metrics, "a reader of metrics has not ended", METRICS_CLOSE_S)
+        self.metrics.start()
+        stack.callback(self._close, self.metrics, "a reader of metrics has not ended", METRICS_CLOSE_S)
         for stream in self.streams.values():
             if not stream.is_live:
                 stream.start_in_order(self.active.encoders)
@@ -206,7 +205,7 @@ class Node:
                 self.historian.health(),
                 reload.problem,
                 self.bundle_watch.change,
-                self._metrics_problem,
+                self.metrics.problem,
             )
             trouble = service.look(
                 self.reporter.sources(),
@@ -218,8 +217,7 @@ class Node:
                 is_reloading=reload.is_checking,
                 problems=[*self.session.faults(), *problems],
             )
-            if self.metrics is not None:
-                self.metrics.tell(trouble, reload.problem)
+            self.metrics.tell(trouble, reload.problem)
             now_ns = monotonic_ns()
             if self.changed.is_set() or self.health_topics.must_look(now_ns):
                 self.changed.clear()
@@ -233,9 +231,9 @@ class Node:
     def _heartbeats(self) -> list[Heartbeat]:
         updater = [] if self.updates is None else [self.updates.updater.progress]
         sources = [heartbeat for stream in self.streams.values() for heartbeat in stream.heartbeats]
-        own = [self.commands, self.teacher, self.historian, self.bundle_watch, self.announcement]
-        optional = [part.progress for part in (self.metrics, self.local) if part is not None]
-        parts = [*(part.progress for part in own), *optional, *updater]
+        own = [self.commands, self.teacher, self.historian, self.metrics, self.bundle_watch, self.announcement]
+        local = [] if self.local is None else [self.local.progress]
+        parts = [*(part.progress for part in own), *local, *updater]
         return [*self.session.heartbeats, *parts, *self.active.heartbeats, *sources]
 
     def _publish_health(self, reload: Reload) -> None:
@@ -250,11 +248,7 @@ class Node:
         return None if self.updates is None else self.updates.updater.source_problem
 
     def _health(self, reload: Reload, trouble: str | None = None) -> Health:
-        return self.reporter.health(self.active.recogniser, trouble, reload.problem, self._metrics_problem)
-
-    @property
-    def _metrics_problem(self) -> str | None:
-        return None if self.metrics is None else self.metrics.problem
+        return self.reporter.health(self.active.recogniser, trouble, reload.problem, self.metrics.problem)
 
     def _publish_models(self) -> None:
         if self.updates is not None:

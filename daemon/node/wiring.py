@@ -53,7 +53,7 @@ from daemon.node.local_node import LocalMachine, LocalNode
 from daemon.node.local_requests import LocalRequests, handlers
 from daemon.node.local_server import LocalServer
 from daemon.node.metrics_input import MetricsInput
-from daemon.node.metrics_thread import MetricsThread
+from daemon.node.metrics_thread import MetricsThread, NoMetrics
 from daemon.node.node import Node, Updates
 from daemon.node.peaks import PeakQueue
 from daemon.node.presses import Presses
@@ -246,6 +246,10 @@ def _teacher(
     return Teacher(TeachingWork(settings, parts, session, counters), session, counters, on_change=changed.set)
 
 
+def _metrics(settings: Config, source: MetricsInput, changed: threading.Event) -> MetricsThread | NoMetrics:
+    return NoMetrics() if settings.metrics is None else MetricsThread(settings.metrics, source, changed.set)
+
+
 def _historian(
     settings: Config,
     inbox: HistoryInbox | None,
@@ -264,12 +268,8 @@ def _historian(
     heard = frozenset(name for name, stream in settings.streams.items() if stream.may_hear)
     quota = Quota(round(config.quota_mb * BYTES_PER_MB), config.max_age_days * SECONDS_PER_DAY)
     disk = HistoryDisk(history_directory(settings), quota)
-    work = HistoryWork(config, HistoryInput(inbox, rings, heard), disk, topics, counters, following)
+    work = HistoryWork(config, HistoryInput(inbox, rings, heard), disk, topics, counters, following.hear_kept)
     return Historian(work, inbox, disk, list(rings.values()), quota, counters)
-
-
-def _metrics(settings: Config, source: MetricsInput, changed: threading.Event) -> MetricsThread | None:
-    return None if settings.metrics is None else MetricsThread(settings.metrics, source, on_change=changed.set)
 
 
 def _updates(config: Loaded[Config], startup: Startup, host: UpdateHost, session: Session) -> Updates:

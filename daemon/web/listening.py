@@ -45,8 +45,8 @@ def address_of(text: str) -> tuple[str, int]:
     """Return host and port of an address such as 0.0.0.0, 192.168.1.5:8099 or [::]:8099. Raises Refused."""
     host, port = text, str(DEFAULT_PORT)
     if text.startswith("["):
-        host, _, port = text[1:].partition("]")
-        port = port.removeprefix(":") or str(DEFAULT_PORT)
+        host, bracket, after = text[1:].partition("]")
+        port = after.removeprefix(":") if after or not bracket else port
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
     for family in (socket.AF_INET, socket.AF_INET6):

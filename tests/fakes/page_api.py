@@ -2,13 +2,17 @@
 
 import json
 import math
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from tests.fakes import page_data, page_media
 
 FOLLOW_EVERY_S = 0.2
+# Where nothing is promised of the time; only a failure takes so long.
+WAIT_S = 60.0
 
 
 class PageApi:
@@ -24,25 +28,59 @@ class PageApi:
         self.events = page_data.events(mark)
         self.examples = page_data.examples(mark)
         self.config = page_data.CONFIG
-        self.hosts: set[str] = set()
-        self.clip = page_media.clip()
-        samples = page_media.sound(6.0)
-        self.files = {"spectrogram.png": page_media.spectrogram(samples), "sound.wav": page_media.wav(samples)}
         self.began = time.monotonic()
+        # requests for pictures that are answered now, by stream, and the most of them at once
+        self.at_once: Counter[str] = Counter()
+        self.most_at_once: Counter[str] = Counter()
+        self._followers = 0
+        self._era = 0
+        self._changed = threading.Condition()
+
+    def end_followers(self) -> None:
+        """End each stream of messages, as a network that breaks does."""
+        self._era += 1
+
+    def wait_until_followed_by(self, count: int) -> None:
+        """Wait until so many browsers follow."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._followers == count, WAIT_S)
+
+    def wait_for_posts(self, count: int) -> None:
+        """Wait until something was changed so often."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.posts) >= count, WAIT_S)
+
+    def picture(self, stream: str, after: int) -> bytes:
+        """Return the next picture of a stream."""
+        with self._changed:
+            self.at_once[stream] += 1
+            self.most_at_once[stream] = max(self.at_once[stream], self.most_at_once[stream])
+        time.sleep(FOLLOW_EVERY_S)
+        with self._changed:
+            self.at_once[stream] -= 1
+        return page_media.jpeg(page_media.scene(stream, after / 10))
 
     def follow(self) -> Iterator[str]:
         """Yield messages as server-sent events."""
-        number = 0
-        while True:
-            if self.is_down:
-                yield "event: down\ndata: {}\n\n"
-            else:
-                for stream in ("yard", "kitchen"):
-                    yield f"data: {json.dumps(self._scores(stream))}\n\n"
-                if number % 50 == 0:
-                    yield 'data: {"kind":"alive"}\n\n'
-            number += 1
-            time.sleep(FOLLOW_EVERY_S)
+        era = self._era
+        self._count(1)
+        try:
+            while era == self._era:
+                yield self._messages()
+                time.sleep(FOLLOW_EVERY_S)
+        finally:
+            self._count(-1)
+
+    def _count(self, step: int) -> None:
+        with self._changed:
+            self._followers += step
+            self._changed.notify_all()
+
+    def _messages(self) -> str:
+        if self.is_down:
+            return 'event: down\ndata: {"reason": "the daemon does not answer"}\n\n'
+        scores = [json.dumps(self._scores(stream)) for stream in ("yard", "kitchen")]
+        return "".join(f"data: {each}\n\n" for each in scores)
 
     def _scores(self, stream: str) -> dict[str, Any]:
         at = time.monotonic() - self.began + (4 if stream == "yard" else 0)
@@ -73,13 +111,13 @@ class PageApi:
             case ["events", event, "snapshot.jpg"]:
                 return "image/jpeg", page_media.jpeg(page_media.scene(self._event(event)["stream"], int(event, 16)))
             case ["events", event, "play.mp4" | "clip.mp4"]:
-                return "video/mp4", self.clip
+                return "video/mp4", page_media.clip()
             case ["events", _, "spectrogram.png"]:
-                return "image/png", self.files["spectrogram.png"]
+                return "image/png", page_media.spectrogram()
             case ["examples", example, "picture.jpg"]:
                 return "image/jpeg", page_media.jpeg(page_media.scene("kitchen", int(example, 16)))
             case ["examples", _, "sound.wav"]:
-                return "audio/wav", self.files["sound.wav"]
+                return "audio/wav", page_media.wav()
             case ["log"]:
                 after = int(query.get("after", 0))
                 return {"lines": [line for line in page_data.log(self.mark) if line["number"] > after]}
@@ -91,7 +129,9 @@ class PageApi:
 
     def post(self, path: list[str], body: dict[str, Any]) -> tuple[int, Any]:
         """Return status and JSON of a POST."""
-        self.posts.append(("/".join(path), body))
+        with self._changed:
+            self.posts.append(("/".join(path), body))
+            self._changed.notify_all()
         match path:
             case ["login"]:
                 if body.get("password") != "right":

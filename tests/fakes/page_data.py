@@ -86,7 +86,7 @@ def health(mark: str) -> Json:
 
 
 def teaching(mark: str) -> Json:
-    """Return the payload of the topic `teaching`: a label that is ready, one that waits, a state that is fitted."""
+    """Return the payload of the topic `teaching`: a label that is ready, one that waits, and a state."""
     payload = documented('{"schema":1,"node":"demo","time":"2026-01-31T12:00:04.300110Z","enabled"')
     ready, learning = payload["labels"]
     ready |= {"label": ready["label"] + mark, "warnings": [warning + mark for warning in ready["warnings"]]}

@@ -1,5 +1,6 @@
 """Drawn pictures, a short clip and a spectrogram, for a page without a node."""
 
+import functools
 import io
 import math
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 Pixels = npt.NDArray[np.uint8]
 
 TONES = [((196, 178, 150), (92, 118, 88)), ((150, 160, 186), (70, 84, 120)), ((120, 110, 96), (60, 58, 54))]
-WIDTH, HEIGHT, FPS, SOUND_HZ = 640, 480, 10, 16_000
+WIDTH, HEIGHT, FPS, SOUND_HZ, SECONDS = 640, 480, 10, 16_000, 6.0
 
 
 def scene(name: str, seconds: float) -> Pixels:
@@ -38,7 +39,8 @@ def jpeg(picture: Pixels) -> bytes:
     return bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 80])[1])
 
 
-def clip(seconds: float = 6.0) -> bytes:
+@functools.cache
+def clip() -> bytes:
     """Return an MP4 of H.264 and AAC: a place in which something moves, and a sound that rises."""
     target = io.BytesIO()
     with av.open(target, "w", format="mp4") as container:
@@ -47,12 +49,12 @@ def clip(seconds: float = 6.0) -> bytes:
         video.options = {"preset": "ultrafast"}
         audio = container.add_stream("aac", rate=SOUND_HZ)
         audio.layout = "mono"
-        for number in range(round(seconds * FPS)):
+        for number in range(round(SECONDS * FPS)):
             frame = av.VideoFrame.from_ndarray(scene("yard", 2 * number / FPS), format="bgr24")
             frame.pts = number
             container.mux(video.encode(frame))
         container.mux(video.encode())
-        samples = sound(seconds)
+        samples = sound()
         for start in range(0, len(samples), 1024):
             block = av.AudioFrame.from_ndarray(samples[start : start + 1024][None], format="s16", layout="mono")
             block.sample_rate, block.pts = SOUND_HZ, start
@@ -61,17 +63,19 @@ def clip(seconds: float = 6.0) -> bytes:
     return target.getvalue()
 
 
-def sound(seconds: float) -> npt.NDArray[np.int16]:
+def sound() -> npt.NDArray[np.int16]:
     """Return two barks of rising tones above some noise."""
-    at = np.arange(round(seconds * SOUND_HZ)) / SOUND_HZ
+    at = np.arange(round(SECONDS * SOUND_HZ)) / SOUND_HZ
     barks = np.exp(-((at - 2.0) ** 2) / 0.02) + np.exp(-((at - 3.1) ** 2) / 0.03)
     tones = np.sin(2 * np.pi * 420 * at) + 0.5 * np.sin(2 * np.pi * 1260 * at) + 0.3 * np.sin(2 * np.pi * 2500 * at)
     noise = np.random.default_rng(1).normal(0, 0.02, len(at))
     return (8000 * (barks * tones / 1.8 + noise)).astype(np.int16)
 
 
-def spectrogram(samples: npt.NDArray[np.int16]) -> bytes:
-    """Return the spectrogram of a sound as PNG, 800 pixels wide."""
+@functools.cache
+def spectrogram() -> bytes:
+    """Return the spectrogram of the sound as PNG, 800 pixels wide."""
+    samples = sound()
     starts = np.linspace(0, len(samples) - 512, 800).astype(int)
     windows = np.stack([samples[start : start + 512] for start in starts]) * np.hanning(512)
     levels = 20 * np.log10(np.abs(np.fft.rfft(windows))[:, :160].T[::-1] + 1)
@@ -79,13 +83,14 @@ def spectrogram(samples: npt.NDArray[np.int16]) -> bytes:
     return bytes(cv2.imencode(".png", cv2.applyColorMap(scaled, cv2.COLORMAP_INFERNO))[1])
 
 
-def wav(samples: npt.NDArray[np.int16]) -> bytes:
-    """Return a sound as a WAV file."""
+@functools.cache
+def wav() -> bytes:
+    """Return the sound as a WAV file."""
     target = io.BytesIO()
     with av.open(target, "w", format="wav") as container:
         audio = container.add_stream("pcm_s16le", rate=SOUND_HZ)
         audio.layout = "mono"
-        block = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+        block = av.AudioFrame.from_ndarray(sound()[None], format="s16", layout="mono")
         block.sample_rate = SOUND_HZ
         container.mux(audio.encode(block))
         container.mux(audio.encode())

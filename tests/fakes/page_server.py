@@ -2,13 +2,13 @@
 
 import json
 import threading
-import time
+from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.fakes import page_data, page_media
+from tests.fakes import page_data
 from tests.fakes.page_api import PageApi
 
 STATIC = Path(__file__).resolve().parents[2] / "daemon" / "web"
@@ -25,6 +25,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Print nothing."""
+
+    def handle(self) -> None:
+        """Serve one connection. A browser resets those that it needs no longer."""
+        with suppress(ConnectionError):
+            super().handle()
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
@@ -71,21 +76,19 @@ class _Handler(BaseHTTPRequestHandler):
         if stream == "kitchen":
             self._json(409, {"reason": "the camera of kitchen is closed" + self.api.mark})
             return
-        time.sleep(0.2)
         extra = {"X-Sequence": str(after + 1), "X-Time": page_data.iso(page_data.DAY)}
-        self._bytes("image/jpeg", page_media.jpeg(page_media.scene(stream, after / 10)), extra)
+        self._bytes("image/jpeg", self.api.picture(stream, after), extra)
 
     def _follow(self) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
         self.end_headers()
-        try:
-            for message in self.api.follow():
+        self.close_connection = True
+        with closing(self.api.follow()) as messages, suppress(OSError):
+            for message in messages:
                 self.wfile.write(message.encode())
                 self.wfile.flush()
-        except OSError:
-            self.close_connection = True
 
     def _json(self, status: int, value: Any) -> None:
         self._send(status, "application/json", b"" if value is None else json.dumps(value).encode(), {})
@@ -100,7 +103,6 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(206, kind, data[int(first) : end + 1], {"Content-Range": f"bytes {first}-{end}/{len(data)}"})
 
     def _send(self, status: int, kind: str, data: bytes, extra: dict[str, str]) -> None:
-        self.api.hosts.add(self.headers["Host"])
         self.send_response(status)
         headers = {"Content-Type": kind, "Content-Security-Policy": POLICY, "Cache-Control": "no-store", **extra}
         if status != 204:
@@ -108,10 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        try:
+        with suppress(OSError):
             self.wfile.write(data)
-        except OSError:
-            self.close_connection = True
 
 
 class PageServer:

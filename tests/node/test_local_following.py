@@ -9,6 +9,7 @@ import pytest
 
 from daemon.config.mqtt import MqttConfig
 from daemon.core.records import Event
+from daemon.history.records import KeptEvent
 from daemon.mqtt.payloads import event_payload
 from daemon.mqtt.session import Session
 from daemon.node.local_following import MAX_WAITING, Follower, Following
@@ -48,7 +49,7 @@ def test_the_newest_value_of_a_topic_waits_in_the_order_of_what_came() -> None:
 def test_a_follower_that_lets_too_much_wait_is_behind(following: Following) -> None:
     follower = following.begin()
     for number in range(MAX_WAITING + 1):
-        following.hear_kept({"id": str(number)})
+        following.hear_kept(KeptEvent(str(number), "s", "bell", "b@1.0.0", 1e9, 1e9, 0.9))
     assert follower.is_behind
     assert list(following.told(follower)) == []
 

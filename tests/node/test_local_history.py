@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from daemon.config.history import HistoryConfig
-from daemon.core.errors import LocalError
+from daemon.core.errors import HistoryError, LocalError
 from daemon.history.records import KeptEvent, Verdict
 from daemon.history.store import HistoryStore
 from daemon.mqtt.commands import Request, answer_to
@@ -18,6 +18,7 @@ from daemon.node.local_commands import LocalCommands
 from daemon.node.local_history import LocalHistory
 
 STOP = threading.Event()
+OFF = "no events are kept: history in config.yaml is null"
 
 
 @dataclass
@@ -40,6 +41,22 @@ class StoreChanges:
         """Judge an event."""
         self.store.judge(event, verdict, was)
         self.store.commit()
+
+
+class NoChanges:
+    """Implements HistoryChanges of a node that keeps no events."""
+
+    def keep(self, event: str, on: bool) -> None:
+        """Refuse."""
+        raise HistoryError("off", OFF)
+
+    def delete(self, event: str) -> None:
+        """Refuse."""
+        raise HistoryError("off", OFF)
+
+    def judge(self, event: str, verdict: Verdict | None, was: str | None) -> None:
+        """Refuse."""
+        raise HistoryError("off", OFF)
 
 
 @dataclass
@@ -148,7 +165,7 @@ def test_a_verdict_that_is_neither_noted_nor_taught_is_refused(kept: Kept) -> No
 
 def test_without_a_history_there_are_no_events_and_verdicts_teach(tmp_path: Path) -> None:
     teaching = FakeTeaching()
-    history = LocalHistory(None, tmp_path / "history", None, LocalCommands(teaching))
+    history = LocalHistory(None, tmp_path / "history", NoChanges(), LocalCommands(teaching))
     empty = history.days(None, STOP).result
     assert empty == {"days": [], "bytes": 0, "quota_bytes": None, "streams": [], "labels": []}
     assert history.events(ListArguments(), STOP).result == {"events": [], "more": False}
@@ -165,7 +182,7 @@ def test_without_a_history_there_are_no_events_and_verdicts_teach(tmp_path: Path
 def test_a_damaged_history_is_told(tmp_path: Path) -> None:
     (tmp_path / "history").mkdir(mode=0o700)
     (tmp_path / "history" / "history.db").write_bytes(b"nonsense" * 1000)
-    history = LocalHistory(HistoryConfig(), tmp_path / "history", None, LocalCommands(FakeTeaching()))
+    history = LocalHistory(HistoryConfig(), tmp_path / "history", NoChanges(), LocalCommands(FakeTeaching()))
     for request, arguments in ((history.days, None), (history.events, ListArguments())):
         with pytest.raises(LocalError, match="history"):
             request(arguments, STOP)

@@ -13,6 +13,7 @@ from daemon.mqtt.update_payloads import CandidatePart, CheckPart, ModelsPayload,
 from daemon.node.accelerator_health import EncoderHealth, WorkloadHealth
 from daemon.node.health import Health
 from daemon.node.input_health import InputHealth
+from daemon.node.kept_health import HistoryHealth
 from daemon.node.metrics import MAX_REASONS, render
 from daemon.node.metrics_input import Observed
 from tests.node.healths import TIME, accelerator, health, source, stream
@@ -39,7 +40,11 @@ def a_health() -> Health:
     encoders = {"scene": EncoderHealth(wanted="auto", device="cpu", reason="it hangs", absent_outputs=[])}
     mqtt = found.mqtt.model_copy(update={"dropped": {"event_refused": 4}})
     teaching = found.teaching.model_copy(update={"dropped": {"peak": 1}})
-    return found.model_copy(update={"encoders": encoders, "mqtt": mqtt, "teaching": teaching})
+    kept = HistoryHealth(
+        enabled=True, events=5, bytes=1000, quota_bytes=2000, ring_bytes=100, dropped={"disk": 1}, problem=None
+    )
+    changed = {"encoders": encoders, "mqtt": mqtt, "teaching": teaching, "history": kept}
+    return found.model_copy(update=changed)
 
 
 def some_models() -> ModelsPayload:
@@ -111,6 +116,8 @@ def test_health_is_told_in_base_units() -> None:
         "perceptd_model_last_failure probation": 1,
         "perceptd_model_problem source": 1,
         "perceptd_problem outbox": 0,
+        "perceptd_history_quota_bytes": 2000,
+        "perceptd_history_dropped_total disk": 1,
         "perceptd_invoke_duration_seconds_bucket scene 0.0025": 0,
         "perceptd_invoke_duration_seconds_bucket scene 0.005": 1,
         "perceptd_publish_latency_seconds_sum door": pytest.approx(0.003),
@@ -127,6 +134,7 @@ def test_health_is_told_in_base_units() -> None:
         (health(bundle_changed="head.tflite has changed"), "bundle"),
         (health(outbox_trouble="the outbox is full"), "outbox"),
         (health(teaching_problem="the disk is full"), "teaching"),
+        (health(history_problem="the disk is full"), "history"),
     ],
 )
 def test_each_problem_of_the_node_has_its_part(report: Health, part: str) -> None:

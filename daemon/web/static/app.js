@@ -93,9 +93,9 @@ async function logout() {
 
 // Says in words when the daemon or the server of the page is away.
 function Link() {
-  const state = useBox(link);
-  const isAway = state === "daemon_down" || state === "page_down";
-  return html`<div role="status" class=${isAway ? "away" : "away empty"}>${isAway ? t(state) : ""}</div>`;
+  const { state, reason } = useBox(link);
+  const isAway = state !== "live" && state !== "connecting";
+  return html`<div role="status" class=${isAway ? "away" : "away empty"}>${isAway && t(state)} ${isAway && html`<small>${reason}</small>`}</div>`;
 }
 
 function Opening() {

@@ -38,7 +38,7 @@ function Editor({ config, again }) {
     return t("config_good");
   });
   const write = () => send(async () => {
-    const { backup } = await post("api/config", { text, confirm: true });
+    const { backup } = await post("api/config", { text, confirm: true, tag: config.tag });
     await post("api/reload");
     await refresh();
     again();

@@ -9,8 +9,9 @@ import { session } from "./session.js";
 const SILENCE_MS = 25_000;
 const RETRY_MS = 2_000;
 
-// "connecting", "live", "daemon_down" (the page's server answers, the daemon does not) or "page_down"
-export const link = new Box("connecting");
+// `state` is "connecting", "live", "daemon_down" (the page's server answers, the daemon does not), "page_down" or
+// "refused" (others look already); `reason` says more, in the words of the server
+export const link = new Box({ state: "connecting", reason: "" });
 export const node = new Box(null); // what `describe` tells
 export const topics = new Box({}); // the latest payloads, by topic
 export const kept = new Box(null); // the latest kept event that changed
@@ -54,13 +55,22 @@ function open() {
     heard();
     take(JSON.parse(event.data));
   };
-  source.addEventListener("down", () => {
+  source.addEventListener("down", (event) => {
     heard();
-    link.set("daemon_down");
+    tell("daemon_down", JSON.parse(event.data).reason);
   });
-  source.onerror = () => again();
+  source.onerror = again;
   heard();
   refresh();
+}
+
+function tell(state, reason = "") {
+  if (link.value.state !== state || link.value.reason !== reason) link.set({ state, reason });
+}
+
+function tellError({ status, message }) {
+  if (status === 503) tell("daemon_down", message);
+  else if (status === 0 || status >= 500) tell("page_down");
 }
 
 // Waits for the next message; without one the connection is dead, whatever the browser believes.
@@ -69,17 +79,33 @@ function heard() {
   timer = setTimeout(again, SILENCE_MS);
 }
 
-// Opens the stream again. A request before says whether this browser is still logged in.
+// Opens the stream again. A request before tells what an EventSource does not: why it ended.
 async function again() {
   close();
   if (!isWanted) return;
   try {
     await get("api/session");
-    if (link.value === "live") link.set("connecting");
+    const reason = await refusal();
+    if (reason !== null) tell("refused", reason);
   } catch (error) {
-    if (error.status === 0 || error.status >= 500) link.set("page_down");
+    tellError(error);
   }
   if (isWanted) timer = setTimeout(open, RETRY_MS);
+}
+
+// Returns why the server does not tell this browser anything, or null if it does.
+async function refusal() {
+  const abort = new AbortController();
+  const wait = setTimeout(() => abort.abort(), SILENCE_MS);
+  try {
+    const response = await fetch("api/follow", { signal: abort.signal });
+    return response.ok ? null : String((await response.json()).reason ?? "");
+  } catch {
+    return null;
+  } finally {
+    clearTimeout(wait);
+    abort.abort();
+  }
 }
 
 // Reads what does not come by itself: the description of the node, and all topics as they are.
@@ -88,17 +114,16 @@ export async function refresh() {
     const [described, told] = await Promise.all([get("api/describe"), get("api/topics")]);
     node.set(described);
     topics.set(told.topics ?? {});
-    link.set("live");
+    if (link.value.state !== "refused") tell("live");
   } catch (error) {
-    if (error.status === 503) link.set("daemon_down");
-    else if (error.status === 0 || error.status >= 500) link.set("page_down");
+    tellError(error);
   }
 }
 
 function take(message) {
-  if (link.value !== "live") {
-    if (node.value === null || link.value === "daemon_down") refresh();
-    link.set("live");
+  if (link.value.state !== "live") {
+    if (node.value === null || link.value.state === "daemon_down") refresh();
+    tell("live");
   }
   if (message.kind === "scores") minuteOf(message.stream).add(message);
   else if (message.kind === "kept") kept.set(message.event);

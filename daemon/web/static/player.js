@@ -6,20 +6,21 @@ import { labelName } from "./follow.js";
 import { seconds, t } from "./language.js";
 
 const STEP_S = 0.1;
+const AGAIN_MS = 2_000;
 
 export function Player({ event }) {
   const video = useRef(null);
   const [at, setAt] = useState(0);
-  const [state, setState] = useState({ isReady: false, reason: "" });
+  const [isLoaded, setLoaded] = useState(false);
   const file = (name) => address("events", event.id, name);
   const length = event.clip.duration_s || 1;
   useFrames(video, setAt);
-  const failed = async () => setState({ isReady: false, reason: (await reason(file("play.mp4"))) || t("clip_fails") });
+  const film = useMade(file("play.mp4"));
   return html`<div class="card player">
-    <video ref=${video} class=${event.clip.video ? "" : "sound-only"} controls playsinline preload="metadata" src=${file("play.mp4")}
+    <video ref=${video} class=${event.clip.video ? "" : "sound-only"} controls playsinline preload="metadata" src=${film.path}
       poster=${event.snapshot ? file("snapshot.jpg") : undefined} aria-label=${t("clip_of", { label: labelName(event.label) })}
-      onLoadedData=${() => setState({ isReady: true, reason: "" })} onError=${failed}></video>
-    ${!state.isReady && html`<p class="muted" role="status">${state.reason || t("clip_prepared")}</p>`}
+      onLoadedMetadata=${() => setLoaded(true)} onError=${() => film.fail(t("clip_fails"))}></video>
+    ${(!isLoaded || film.reason) && html`<p class="muted" role="status">${film.reason || t(film.path ? "clip_loads" : "clip_waits")}</p>`}
     ${event.clip.audio && html`<${Spectrogram} event=${event} at=${at} length=${length} />`}
     <label class="field"><span class="hidden">${t("position")}</span>
       <input type="range" min="0" max=${length} step=${STEP_S} value=${at} aria-valuetext=${seconds(at)}
@@ -51,25 +52,44 @@ function useFrames(video, tell) {
 }
 
 function Spectrogram({ event, at, length }) {
-  const [isThere, set] = useState(true);
+  const picture = useMade(address("events", event.id, "spectrogram.png"));
   const begins = Date.parse(event.clip.begins) / 1000;
   const part = (time) => Math.min(1, Math.max(0, (Date.parse(time) / 1000 - begins) / length));
   const from = part(event.started);
   const to = event.ended === null ? 1 : part(event.ended);
   const text = t("spectrogram_of", { from: seconds(from * length), to: seconds(to * length) });
-  return isThere && html`<figure class="spectrogram">
-    <img src=${address("events", event.id, "spectrogram.png")} alt=${text} onError=${() => set(false)} />
+  return picture.path && html`<figure class="spectrogram">
+    <img src=${picture.path} alt=${text} />
     <span class="span" style=${{ left: `${100 * from}%`, width: `${100 * (to - from)}%` }}></span>
     <span class="playhead" style=${{ left: `${(100 * Math.min(at, length)) / length}%` }}></span>
   </figure>`;
 }
 
-// Returns why a clip cannot be played, in the words of the server.
-async function reason(path) {
-  try {
-    const response = await fetch(path, { headers: { Range: "bytes=0-0" } });
-    return response.ok ? "" : String((await response.json()).reason ?? "");
-  } catch {
-    return "";
+// Returns {path, reason, fail} of something that the server makes when it is asked for. `path` is there once it is
+// made, and `reason` says why it cannot be made.
+function useMade(path) {
+  const [state, set] = useState({ path: undefined, reason: "" });
+  useEffect(() => {
+    let isGone = false;
+    ask(path, () => isGone).then((found) => isGone || set(found));
+    return () => {
+      isGone = true;
+    };
+  }, [path]);
+  return { ...state, fail: (reason) => set({ path: state.path, reason }) };
+}
+
+// Asks until the server has made it; while it has not, it answers 503.
+async function ask(path, isGone) {
+  while (!isGone()) {
+    try {
+      const response = await fetch(path, { headers: { Range: "bytes=0-0" } });
+      if (response.ok) return { path, reason: "" };
+      if (response.status !== 503) return { path: undefined, reason: String((await response.json()).reason || t("clip_fails")) };
+    } catch {
+      // the page says that its server is away
+    }
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
   }
+  return { path: undefined, reason: "" };
 }

@@ -77,11 +77,11 @@ function Add({ lines }) {
     const config = await get("api/config");
     const text = config.writable ? withStream(config.text, lines) : null;
     if (text === null) return t("copy_lines", { path: config.path });
-    setPlan(text);
+    setPlan({ text, confirm: true, tag: config.tag });
     return null;
   });
   const write = () => run(async () => {
-    await post("api/config", { text: plan, confirm: true });
+    await post("api/config", plan);
     await post("api/reload");
     await refresh();
     return t("region_added");
