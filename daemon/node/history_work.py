@@ -24,10 +24,10 @@ MAX_CLIPS = 16
 TIDY_NS = 60 * NS_PER_S
 
 
-class KeptListener(Protocol):
+class KeptSink(Protocol):
     """Is told of events when they begin, when they end, when their clip is there, and when a person changes them."""
 
-    def hear_kept(self, event: KeptEvent, /) -> None:
+    def __call__(self, event: KeptEvent, /) -> None:
         """Take an event on the thread `history`. Must not block."""
 
 
@@ -58,7 +58,7 @@ class HistoryWork:
         disk: HistoryDisk,
         topics: SnapshotTopics,
         counters: Counters,
-        listener: KeptListener | None = None,
+        on_kept: KeptSink | None = None,
     ) -> None:
         self._before_ns, self._after_ns = round(config.before_s * NS_PER_S), round(config.after_s * NS_PER_S)
         self._drops_speech = config.speech == "drop"
@@ -66,7 +66,7 @@ class HistoryWork:
         self._disk = disk
         self._topics = topics
         self._counters = counters
-        self._listener = listener
+        self._on_kept = on_kept
         self._recordings: dict[str, Recording] = {}
         # events that are open and not kept
         self._missed: set[str] = set()
@@ -226,9 +226,9 @@ class HistoryWork:
         for request in waiting:
             request.answer()
         news, self._news = self._news, {}
-        if self._listener is not None and news:
+        if self._on_kept is not None and news:
             for event in self._disk.events(news):
-                self._listener.hear_kept(event)
+                self._on_kept(event)
 
     def _lose(self, recording: Recording, error: OSError, now_ns: int) -> None:
         """Keep an event without its clip and snapshot, which the disk has refused."""

@@ -39,6 +39,10 @@ def begin(store: HistoryStore) -> None:
     write_parts(store.begin(kept_event("e2")))
 
 
+def end(store: HistoryStore) -> None:
+    store.finish(ended(kept_event("e2"), clip=None), clip_follows=True)
+
+
 def finish(store: HistoryStore) -> None:
     store.finish(ended(kept_event("e2")))
 
@@ -64,7 +68,7 @@ def tidy(store: HistoryStore) -> None:
     assert store.tidy() > 0
 
 
-STEPS: Sequence[Step] = (begin, finish, several, without_files, more, tidy)
+STEPS: Sequence[Step] = (begin, end, finish, several, without_files, more, tidy)
 
 
 @dataclass

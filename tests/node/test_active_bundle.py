@@ -33,6 +33,8 @@ material = test_daemon.material
 class Recorder:
     """Stands in for a stream's publisher, and records the bundle of each recognition."""
 
+    delay_ns = 0
+
     recognitions = events = 0
 
     def __init__(self) -> None:
