@@ -19,6 +19,7 @@ from daemon.mqtt.update_payloads import ModelsPayload
 from daemon.node.health import Health
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "mqtt"
+MEDIA_TYPE = "contentMediaType"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -50,6 +51,13 @@ PLAIN: dict[str, dict[str, Any]] = {
         "description": "Home Assistant has started, or has ended.",
         "enum": ["online", "offline"],
     },
+    "snapshot": {
+        "$schema": DIALECT,
+        "title": "Snapshot",
+        "description": "A JPEG of at most 100000 bytes.",
+        "type": "string",
+        MEDIA_TYPE: "image/jpeg",
+    },
     "text": {
         "$schema": DIALECT,
         "title": "Text",
@@ -68,6 +76,7 @@ CHANNELS = (
     Channel("teaching", "perceptd/{node}/teaching", "send", TeachingPayload, 1, True),
     Channel("state", "perceptd/{node}/{stream}/state", "send", StatePayload, 1, True),
     Channel("states", "perceptd/{node}/{stream}/states", "send", StatesPayload, 1, True),
+    Channel("snapshot", "perceptd/{node}/{stream}/snapshot", "send", None, 1, True),
     Channel("recognition", "perceptd/{node}/{stream}/recognition", "send", RecognitionPayload, 0, False),
     Channel("event", "perceptd/{node}/{stream}/event", "send", EventPayload, 1, False),
     Channel("answer", "perceptd/{node}/command/{command}/result", "send", AnswerPayload, 1, False),
@@ -80,7 +89,7 @@ CHANNELS = (
         for name, model in ARGUMENTS.items()
     ),
 )
-PLATFORMS = ["binary_sensor", "button", "event", "sensor", "switch", "text", "update"]
+PLATFORMS = ["binary_sensor", "button", "event", "image", "sensor", "switch", "text", "update"]
 PARAMETERS = {
     "node": {"description": "The name of the node in its config.yaml."},
     "stream": {"description": "The name of the stream in config.yaml."},
@@ -134,7 +143,7 @@ def _operation(channel: Channel) -> dict[str, Any]:
 
 
 def _message(channel: Channel) -> dict[str, Any]:
-    content = "text/plain" if channel.model is None else "application/json"
+    content = "application/json" if channel.model is not None else PLAIN[channel.name].get(MEDIA_TYPE, "text/plain")
     return {"name": channel.name, "contentType": content, "payload": {"$ref": f"./{channel.name}.schema.json"}}
 
 

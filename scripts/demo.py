@@ -1,4 +1,4 @@
-"""The program of scripts/run: starts a private broker and the daemon, prints the received messages, and a summary."""
+"""The program of scripts/run: starts a private broker, the daemon and its page, prints the messages, and a summary."""
 
 import argparse
 import contextlib
@@ -8,8 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from demo_config import ready_bundle, takes_text, write_config
-from demo_processes import Daemon, broker
+from demo_config import ready_bundle, takes_text, write_config, write_shipped
+from demo_processes import Daemon, Page, broker
 from demo_summary import summary
 from demo_viewer import Viewer
 
@@ -44,7 +44,9 @@ def _run(path: Path, config: Config, hint: str, directory: Path, seconds: float 
         port = stack.enter_context(broker(directory))
         log = directory / "daemon.log"
         daemon = stack.enter_context(Daemon(path, port, log))
-        print(f"A private broker runs on 127.0.0.1:{port}. {hint.replace(PORT, str(port))}\n", flush=True)
+        page = stack.enter_context(Page(path, directory))
+        print(f"A private broker runs on 127.0.0.1:{port}. {hint.replace(PORT, str(port))}", flush=True)
+        print(f"{page.invitation()}\n", flush=True)
         viewer = Viewer(config, port)
         viewer.view(seconds, daemon, interrupted)
         code = daemon.stop()
@@ -61,9 +63,9 @@ def new_parser() -> argparse.ArgumentParser:
     """Return the parser of scripts/run."""
     parser = argparse.ArgumentParser(
         prog="scripts/run",
-        description="Shows perceptd at work: starts a private MQTT broker and the daemon, and prints what a subscriber "
-        "receives. Without options it plays a recording of digits. It ends with a summary, at Ctrl-C or when a "
-        "recording of --camera has ended.",
+        description="Shows perceptd at work: starts a private MQTT broker, the daemon and its page, and prints what a "
+        "subscriber receives. It begins with a link to the page. Without options it plays a recording of digits. It "
+        "ends with a summary, at Ctrl-C or when a recording of --camera has ended.",
         epilog="example: scripts/run --bundle home --camera garden.mp4 --microphone camera",
     )
     parser.add_argument("--for", dest="seconds", type=_seconds, metavar="SECONDS", help="stop after this time")
@@ -104,7 +106,7 @@ def _config_path(options: argparse.Namespace, directory: Path) -> Path:
     by_variable = os.environ.pop(CAMERA_VARIABLE, None)  # the daemon gets the camera by the config
     camera = options.camera or by_variable
     if options.bundle is None and not camera and options.microphone is None:
-        return ROOT / "config.yaml"
+        return write_shipped(directory / "demo.yaml")
     bundle = ready_bundle(options.bundle or "digits", options.from_dir)
     return write_config(directory / "demo.yaml", bundle, camera, options.microphone)
 

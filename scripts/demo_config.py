@@ -8,7 +8,7 @@ from pathlib import Path
 from daemon.bundle.bundle import load_bundle
 from daemon.config.bundle_places import find_bundle, recipe_names
 from daemon.config.command_line import check_microphone
-from daemon.config.node import Config
+from daemon.config.node import Config, load_config
 from daemon.config.streams import is_url
 from daemon.core.errors import DocumentError, Refused
 
@@ -35,7 +35,7 @@ def ready_bundle(given: str, from_dir: Path | None) -> Path:
 
 
 def write_config(path: Path, bundle: Path, camera: str | None, microphone: str | None) -> Path:
-    """Write a config with one stream of these devices, and return its path. Raises Refused.
+    """Write a config with a history and one stream of these devices, and return its path. Raises Refused.
 
     Without devices the stream listens to the default microphone. A file is played once, and the daemon ends with it.
     """
@@ -51,7 +51,15 @@ def write_config(path: Path, bundle: Path, camera: str | None, microphone: str |
     if microphone or not camera:
         stream["microphone"] = _number_or_name(microphone or "default")
     path.touch(0o600)  # the URL of a camera may contain a password
-    path.write_text(json.dumps({"node": "demo", "bundle": str(bundle), "streams": {"demo": stream}}))
+    settings = {"node": "demo", "bundle": str(bundle), "history": {}, "streams": {"demo": stream}}
+    path.write_text(json.dumps(settings))
+    return path
+
+
+def write_shipped(path: Path) -> Path:
+    """Write the shipped config with a history for the page, and return its path. Raises Refused."""
+    settings = load_config(ROOT / "config.yaml").document.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    path.write_text(json.dumps(settings | {"history": {}}))
     return path
 
 

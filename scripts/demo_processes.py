@@ -1,4 +1,4 @@
-"""The processes of the demo: a private broker, and the daemon, which is measured from outside."""
+"""The processes of the demo: a private broker, the daemon, which is measured from outside, and its page."""
 
 import contextlib
 import os
@@ -45,6 +45,50 @@ def _wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> None:
     raise SystemExit(f"mosquitto did not start on port {port}")
 
 
+def _environment(directory: Path) -> dict[str, str]:
+    return os.environ | {"STATE_DIRECTORY": str(directory / "state")}
+
+
+class Page:
+    """Runs the page of the daemon as a process, on a free loopback port. A context manager."""
+
+    def __init__(self, config: Path, directory: Path) -> None:
+        """`directory` is that of the demo, whose daemon runs with this config."""
+        self._command = [sys.executable, "-m", "daemon", "page", "--config", str(config)]
+        self._environment = _environment(directory)
+        with (directory / "page.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [*self._command, "--listen", "127.0.0.1:0"],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+                env=self._environment,
+            )
+        self._log = directory / "page.log"
+
+    def __enter__(self) -> "Page":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def invitation(self) -> str:
+        """Wait until the page listens; return a line with the link that logs in, or why there is none."""
+        if self._process.stdout is None or not self._process.stdout.readline():
+            return f"There is no page: {self._log.read_text(errors='replace').strip()}"
+        command = [*self._command, "--link"]
+        done = subprocess.run(command, cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            return f"There is no link to the page: {done.stderr.strip()}"
+        return f"See it in a browser, within ten minutes: {done.stdout.strip()}"
+
+
 class Daemon:
     """Runs the daemon as a process, and measures its memory and processor time from outside."""
 
@@ -52,7 +96,7 @@ class Daemon:
         command = [sys.executable, "-m", "daemon", "run", "--config", config, "--broker", f"127.0.0.1:{port}"]
         self.started = time.monotonic()
         # a temporary directory, because the next demo does not need the state of this one
-        environment = os.environ | {"STATE_DIRECTORY": str(log.parent / "state")}
+        environment = _environment(log.parent)
         with log.open("wb") as file:
             self.process = subprocess.Popen(command, cwd=ROOT, stderr=file, start_new_session=True, env=environment)
         self.peak_pss_mb = 0.0

@@ -92,6 +92,9 @@ prepare_tests() {
     need_rtsp_camera
     need gcc "the test accelerator, which fails on request" has_command cc
     need libc6-dev "compiling that accelerator" has_package libc6-dev
+    need prometheus "metrics as a server reads them, and alert rules" has_command promtool
+    need chromium "the page in a real browser" has_command chromium
+    need fonts-dejavu-core "the letters of that page" has_package fonts-dejavu-core
     need systemd "checks of the service unit" has_command systemd-analyze
     need systemd-container "a guest system that runs the service" has_command systemd-nspawn
     need mmdebstrap "the file system of that guest" has_command mmdebstrap

@@ -22,6 +22,7 @@ from daemon.cli.options import (
 )
 from daemon.cli.parser_bundle import add_bundle
 from daemon.cli.parser_history import add_history
+from daemon.cli.parser_page import add_page
 from daemon.cli.parser_repo import add_repo
 from daemon.cli.parser_teach import add_teach, mistyped, with_action
 from daemon.cli.signals import handle_early_signals
@@ -36,6 +37,7 @@ EXAMPLES = """examples:
   perceptd send pause --stream door                     close a stream's camera and microphone
   perceptd models install 0.5.0                         another version of the models, from models.source
   perceptd teach "kettle boils"                         an event of your own, each time it happens
+  perceptd page                                         all of this in a browser
   sudo perceptd doctor                                  what is wrong with this machine, and what to do
   perceptd devices                                      cameras and microphones, with the names config.yaml takes
   perceptd bundle get home                              make a bundle of the sounds and sights of a home
@@ -71,6 +73,7 @@ def new_parser() -> argparse.ArgumentParser:
     _add_models(commands)
     add_teach(commands)
     add_history(commands)
+    add_page(commands)
     _add_check_config(commands)
     _add_doctor(commands)
     _add_devices(commands)

@@ -166,12 +166,14 @@ def _add_corrections(actions: "Commands") -> None:
     _add_no_wait(wrong)
     text = (
         "Answers the question that the node asks; `perceptd teach list` shows it. Where an event started, right says "
-        "that it was the label. Where none started, right says that the label did not happen, and wrong that it did."
+        "that it was the label. Where none started, right says that the label did not happen, and wrong that it did. "
+        "With --event it says the same of an event about which the node has not asked."
     )
     answer = _node_action(actions, "answer", "answer the question of the node", text)
     answer.add_argument("answer", choices=("right", "wrong", "was"), metavar="ANSWER", help="right | wrong | was LABEL")
     answer.add_argument("label", nargs="?", metavar="LABEL", help="after was: what it was")
     answer.add_argument("--question", metavar="ID", help="which question (default: the open one)")
+    answer.add_argument("--event", metavar="ID", help="about an event instead, by its id, as in its messages")
 
 
 def _add_questions_about_labels(actions: "Commands") -> None:

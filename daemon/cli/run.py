@@ -11,14 +11,19 @@ import signal
 import sys
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 
 from daemon.cli.signals import handle_interrupt, handle_signals
 from daemon.config.command_line import ConfigOptions
 from daemon.config.node import Config
 from daemon.config.places import find_config, node_configs
+from daemon.config.problems import problems_by_line
 from daemon.core.document import Loaded
-from daemon.core.errors import EXIT_DAMAGED, PerceptdError, Refused, SourceError, shortage_behind
-from daemon.core.logs import set_level, start_logging
+from daemon.core.errors import EXIT_DAMAGED, DocumentError, PerceptdError, Refused, SourceError, shortage_behind
+from daemon.core.logs import RememberedLog, set_level, start_logging
+from daemon.doctor.report import print_report
+from daemon.node.local_host import LocalHost
+from daemon.node.local_socket import LocalSocket
 from daemon.node.node import Node
 from daemon.node.reload import Reload, reload_remarks
 from daemon.node.starting import check_start, find_startup
@@ -43,17 +48,22 @@ def run(options: argparse.Namespace) -> int:
     choice = ConfigOptions(
         str(config), options.camera, options.camera_file, options.microphone, options.broker, options.bundle
     )
-    start_logging("info")
+    remembered = start_logging("info")
     notifier = Notifier.from_environment()
     try:
-        return _run(choice, stop, notifier)
+        with LocalSocket.from_environment() as local_socket:
+            return _run(choice, stop, notifier, _local_host(choice, local_socket, remembered))
     except Refused as error:
         # systemd shows the last status of a service that has failed
         notifier.send(STATUS=" ".join(str(error).split()))
         raise
 
 
-def _run(choice: ConfigOptions, stop: StopRequest, notifier: Notifier) -> int:
+def _local_host(choice: ConfigOptions, local_socket: LocalSocket, remembered: RememberedLog) -> LocalHost:
+    return LocalHost(local_socket, remembered, choice, check=print_problems, doctor=print_report)
+
+
+def _run(choice: ConfigOptions, stop: StopRequest, notifier: Notifier, local_host: LocalHost) -> int:
     config = choice.load()
     set_level(config.document.log_level)
     for remark in choice.remarks():
@@ -63,7 +73,7 @@ def _run(choice: ConfigOptions, stop: StopRequest, notifier: Notifier) -> int:
     faulthandler.enable()
     notifier.send(STATUS="loading the bundle")
     with Reload(check_reload, choice.to_json()) as reload:
-        nodes = Nodes(choice, stop, reload, notifier, config, find_startup(config.document))
+        nodes = Nodes(choice, stop, reload, notifier, config, find_startup(config.document), local_host=local_host)
         while survive("the node", nodes.run_next):
             pass
     code = EXIT_DAMAGED if nodes.has_failed else 0
@@ -86,6 +96,25 @@ def check_reload(options: str) -> None:
         raise Failed(str(error)) from error
 
 
+def print_problems(options: str, descriptor: str) -> None:
+    """In a child process: print as JSON what a start would find wrong with another text of the config.
+
+    `options` is ConfigOptions as JSON; the descriptor has the text.
+    """
+    give_way()
+    choice = ConfigOptions.from_json(options)
+    with os.fdopen(int(descriptor), "rb") as file:
+        text = file.read()
+    problems: list[str] = []
+    try:
+        check_start(choice.load(text=text))
+    except DocumentError as error:
+        problems = error.problems
+    except (Refused, OSError) as error:
+        problems = [str(error)]
+    print(json.dumps(problems_by_line(Path(choice.path), problems)))
+
+
 @dataclass
 class Nodes:
     """Runs one node after the other, in one process. `has_failed`: the latest ended because a recording is damaged."""
@@ -97,6 +126,7 @@ class Nodes:
     config: Loaded[Config]
     startup: Startup | None
     has_failed: bool = False
+    local_host: LocalHost | None = None
 
     def run_next(self) -> bool:
         """Build a node and run it until it stops. Return whether another one must run next.
@@ -127,7 +157,7 @@ class Nodes:
 
     def _same(self) -> Node:
         """Return a node with the present config. Raises Refused when it cannot be used."""
-        return build(self.config, self.startup, self.stop)
+        return build(self.config, self.startup, self.stop, self.local_host)
 
     def _reloaded(self) -> Node:
         """Return a node with the config as it is on disk now, or with the present one if that cannot be used.
@@ -137,7 +167,7 @@ class Nodes:
         try:
             config = self.choice.load()
             startup = find_startup(config.document, counts=False)
-            node = build(config, startup, self.stop)
+            node = build(config, startup, self.stop, self.local_host)
         except (PerceptdError, OSError, MemoryError) as error:
             if shortage_behind(error) is not None:
                 raise

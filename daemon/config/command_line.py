@@ -36,9 +36,9 @@ class ConfigOptions:
     broker: str | None = None
     bundle: str | None = None
 
-    def load(self, environment: Mapping[str, str] = os.environ) -> Loaded[Config]:
-        """Read the config and the camera's file. Raises Refused."""
-        loaded = load_config(Path(self.path))
+    def load(self, environment: Mapping[str, str] = os.environ, text: bytes | None = None) -> Loaded[Config]:
+        """Read the config and the camera's file. Raises Refused. `text` is read instead of what the config has now."""
+        loaded = load_config(Path(self.path), text)
         name, camera = self._camera(environment)
         config = override_devices(loaded.document, camera, self.microphone, name)
         config = override_bundle(config, self.bundle)

@@ -26,7 +26,7 @@ from daemon.config.streams import (
 from daemon.config.teaching import TeachingConfig
 from daemon.config.updates import ModelsConfig, root_problem
 from daemon.config.views import view_problems
-from daemon.core.document import Loaded, StrictModel, load_document, problem_at
+from daemon.core.document import Loaded, StrictModel, load_document, parse_document, problem_at
 from daemon.core.records import Modality
 
 # in the state directory: what was downloaded
@@ -97,9 +97,12 @@ class Config(StrictModel):
         return self
 
 
-def load_config(path: Path) -> Loaded[Config]:
-    """Read and validate a config; its paths become relative to its directory. Raises DocumentError."""
-    loaded = load_document(path, Config)
+def load_config(path: Path, text: bytes | None = None) -> Loaded[Config]:
+    """Read and validate a config; its paths become relative to its directory. Raises DocumentError.
+
+    `text` is read instead of what the file has now.
+    """
+    loaded = load_document(path, Config) if text is None else parse_document(path, text, Config)
     config = loaded.document
     base = path.resolve().parent
     streams = {name: stream.with_absolute_paths(base) for name, stream in config.streams.items()}

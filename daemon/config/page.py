@@ -1,25 +1,37 @@
 """The schema of `page:` in config.yaml: from where the page may be used."""
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from daemon.core.document import StrictModel
 
 Names = Annotated[list[Annotated[str, Field(min_length=1, max_length=253)]], Field(max_length=64)]
 
 
+def _network(text: str) -> str:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError as error:
+        raise ValueError("expected an address, or a network such as 172.30.32.0/23") from error
+    return text
+
+
+Networks = Annotated[list[Annotated[str, AfterValidator(_network)]], Field(max_length=64)]
+
+
 class PageConfig(StrictModel):
     """From where the page may be used, beside this machine.
 
     `trusted_hosts` are the names and addresses by which browsers reach the page. `trusted_proxies` are the addresses
-    of proxies whose forwarded host, scheme and prefix count. With `certificate_file` the page serves HTTPS; its key is
-    in `key_file`, or in the same file.
+    or networks of proxies whose forwarded host, scheme and prefix count. With `certificate_file` the page serves HTTPS;
+    its key is in `key_file`, or in the same file.
     """
 
     trusted_hosts: Names = []
-    trusted_proxies: Names = []
+    trusted_proxies: Networks = []
     certificate_file: str | None = None
     key_file: str | None = None
 

@@ -12,6 +12,10 @@ SERVICE_CONFIG = Path("/etc/perceptd/config.yaml")
 # of the service, as its unit says
 SERVICE_STATE = Path("/var/lib/perceptd")
 
+# where systemd lets the service's daemon answer the programs of its machine, and the state of the service's page
+SERVICE_SOCKET = Path("/run/perceptd/local.sock")
+PAGE_STATE = Path("/var/lib/perceptd-page")
+
 UNIT_DIRECTORY = Path("/etc/systemd/system")
 
 

@@ -44,8 +44,9 @@ UpdateFault = Literal["source", "trust", "disk", "memory", "clock", "bundle", "w
 TeachingFault = Literal["disk", "damaged", "limit", "unknown", "invalid"]
 
 # disk: full, failing, or locked by another process; damaged: the file was set aside; limit: the events that somebody
-# keeps leave no room for others; unknown: no such event, or no such file of it; off: the node has no history
-HistoryFault = Literal["disk", "damaged", "limit", "unknown", "off"]
+# keeps leave no room for others; unknown: no such event, or no such file of it; busy: too many requests wait, or the
+# daemon stops; off: no events are kept
+HistoryFault = Literal["disk", "damaged", "limit", "unknown", "busy", "off"]
 
 # down: the daemon does not answer; refused: it answers why not
 LocalFault = Literal["down", "refused"]

@@ -28,7 +28,9 @@ class MediaPacket:
     """One coded picture, or some coded sound.
 
     `pts_ns` and `dts_ns` are on the clock of the camera, which the tracks of one opening share. `captured_ns` is
-    `pts_ns` on this machine's clock. All packets of one track of one opening have the same `format` object.
+    `pts_ns` on this machine's clock, and `delay_ns` has the same meaning as that of a frame.
+    The packets of one track have the same `format` object for as long as they can be one film: until the camera is
+    opened again, its pictures change their size, or its clock jumps. `dts_ns` rises from packet to packet.
     """
 
     format: MediaFormat
@@ -37,6 +39,7 @@ class MediaPacket:
     dts_ns: int
     captured_ns: int
     is_key: bool
+    delay_ns: int = 0
 
 
 class PacketSink(Protocol):

@@ -41,6 +41,8 @@ class _Mapping:
 def _scalars(text: str) -> Iterator[Scalar]:
     around: list[_Mapping] = []
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError("aliases (*) are not allowed")
         if isinstance(event, yaml.CollectionEndEvent):
             around.pop()
         elif isinstance(event, yaml.NodeEvent):

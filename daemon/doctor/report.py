@@ -19,6 +19,7 @@ from daemon.doctor.finding import Finding, exit_code
 from daemon.doctor.libraries import assess_versions, installed, library_findings
 from daemon.doctor.machine import clock_finding, gpu_findings, memory_finding, processor_finding
 from daemon.inference.hardware import EDGETPU_LIBRARY
+from daemon.runtime.child_main import give_way
 
 if TYPE_CHECKING:
     from daemon.doctor.node import NodeChecks
@@ -57,9 +58,24 @@ class Report:
 
 def doctor(options: argparse.Namespace) -> int:
     """Run all checks; 0: all good, 1: warnings, 2: a node will not work."""
+    code = _run(options.config or _usual_config(), as_json=options.json)
+    if threading.active_count() > 1:
+        # a source that hangs must not run on while the interpreter ends
+        sys.stdout.flush()
+        os._exit(code)
+    return code
+
+
+def print_report(config: str) -> None:
+    """In a child process of a node: run all checks of its config, and print the report as JSON."""
+    give_way()
+    _run(Path(config), as_json=True)
+
+
+def _run(config: Path, *, as_json: bool) -> int:
+    """Run all checks, and print what they find; return the exit code."""
     logging.disable(logging.CRITICAL)  # problems are reported once, as findings
-    config = options.config or _usual_config()
-    report = Report(options.json)
+    report = Report(as_json)
     have = installed()
     report.take("python", [assess_versions(have)])
     report.take("loading libraries", library_findings(have))
@@ -84,12 +100,7 @@ def doctor(options: argparse.Namespace) -> int:
         report.take("connecting to the broker", checks.broker())
         report.take("checking the source of bundles", checks.models())
         report.take("running the bundle's self-test", checks.bundle())
-    code = report.close()
-    if threading.active_count() > 1:
-        # a source that hangs must not run on while the interpreter ends
-        sys.stdout.flush()
-        os._exit(code)
-    return code
+    return report.close()
 
 
 def _usual_config() -> Path:

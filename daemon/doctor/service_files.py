@@ -26,6 +26,8 @@ def needs_of(loaded: Loaded[Config]) -> list[Need]:
     tls = {} if config.mqtt.tls is None else dict(config.mqtt.tls)
     files = {("mqtt", "password_file"): config.mqtt.password_file} | {("mqtt", "tls", key): tls[key] for key in tls}
     needs += [Need(where(*key), path, essential=True) for key, path in files.items() if path is not None]
+    if config.metrics is not None and config.metrics.token_file is not None:
+        needs.append(Need(where("metrics", "token_file"), config.metrics.token_file))
     if config.models.root is not None:
         needs.append(Need(where("models", "root"), config.models.root))
     if config.models.source is not None and (source := urlsplit(config.models.source)).scheme == "file":

@@ -6,8 +6,13 @@ from dataclasses import replace
 import numpy as np
 
 from daemon.bundle.encoder_specs import OutputSpec, TensorSpec
+from daemon.core.histogram import Histograms
 from daemon.core.ports import Model
 from daemon.core.records import CPU, Array, Embedding, Tensor
+from daemon.core.timing import monotonic_ns
+
+# of this process since its start, by the encoder's name: how long its model takes, on whichever device
+invoke_durations = Histograms()
 
 
 def quantize(values: Array, spec: TensorSpec) -> Tensor:
@@ -74,6 +79,7 @@ class Embedder:
         self._name = name
         self._model = model
         self._readers = [OutputReader(spec) for spec in outputs.values()]
+        self._durations = invoke_durations.of(name)
         self._latest: Embedding | None = None
 
     def embed(self, is_unchanged: bool, write: Callable[[], None], start_ns: int, end_ns: int) -> Embedding:
@@ -87,7 +93,9 @@ class Embedder:
             return replace(self._latest, start_ns=start_ns, end_ns=end_ns)
         self._latest = None
         write()
+        began_ns = monotonic_ns()
         outputs = self._model.invoke()
+        self._durations.add(monotonic_ns() - began_ns)
         parts = [read(output) for read, output in zip(self._readers, outputs, strict=True)]
         vector = parts[0] if len(parts) == 1 else np.concatenate(parts)
         self._latest = Embedding(self._name, vector, start_ns, end_ns, self._model.device)

@@ -181,7 +181,7 @@ class ClipWriter:
         kind = packet.format.kind
         first = self._formats.get(kind)
         if first is None:
-            self.is_cut |= kind == "video"
+            self.is_cut = True
             return False
         if not self._is_within(packet.captured_ns):
             return False

@@ -1,21 +1,17 @@
 """Pictures that the node codes itself: of cameras that send none, and of streams that hide a part of their picture."""
 
 from collections import deque
-from collections.abc import Callable
 
 from daemon.core.errors import InputError
 from daemon.core.media import MediaFormat, MediaPacket
 from daemon.core.records import Frame
 from daemon.core.timing import Schedule
+from daemon.history.snapshots import jpeg_of, narrow_size
 
 PICTURES_HZ = 5.0
-JPEG_QUALITY = 85
 
 # how many frames wait until they are encoded
 MAX_FRAMES = 5
-
-# makes a JPEG of this quality; raises InputError
-Encode = Callable[[Frame, int], bytes]
 
 
 class OwnPictures:
@@ -24,9 +20,8 @@ class OwnPictures:
     `dropped` counts by reason. busy: not encoded in time; corrupt: cannot be encoded.
     """
 
-    def __init__(self, encode: Encode) -> None:
+    def __init__(self) -> None:
         self.dropped = {"busy": 0, "corrupt": 0}
-        self._encode = encode
         self._frames: deque[Frame] = deque()
         self._schedule = Schedule(PICTURES_HZ)
         self._format: MediaFormat | None = None
@@ -51,7 +46,7 @@ class OwnPictures:
     def encoded(self, frame: Frame) -> MediaPacket | None:
         """Return a frame as a packet, None if it cannot be encoded. Called by one thread at a time."""
         try:
-            data, (width, height) = self._encode(frame, JPEG_QUALITY), frame.size
+            data, (width, height) = jpeg_of(frame), narrow_size(*frame.size)
         except InputError:
             self.dropped["corrupt"] += 1
             return None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from daemon.core.media import MediaFormat, MediaPacket
 from daemon.core.records import Array, Block, Captured, Frame, Modality
 from daemon.core.timing import NS_PER_S
-from daemon.history.own_pictures import Encode, OwnPictures
+from daemon.history.own_pictures import OwnPictures
 
 # The most that one stream keeps. At 8 Mbit/s it is 16 s.
 MAX_BYTES = 16_000_000
@@ -25,12 +25,16 @@ MAX_NS = 60 * NS_PER_S
 # The thread `history` hears of an event so much later than the event starts, at most.
 LATE_NS = 3 * NS_PER_S
 
-# A frame is left out if a packet of a picture came in this time before it, and a block if one of sound did. Where
-# packets stop for longer, the camera sends a codec that is not kept.
+# Where so many frames or blocks come for so long without any packet of their kind, the camera sends a codec that is not
+# kept, and they are kept themselves. When a camera is opened, its first picture comes before its first packet.
 FALLBACK_NS = 2 * NS_PER_S
+FALLBACK_ITEMS = 5
 
 # what an item takes beside its content
 ITEM_BYTES = 200
+
+# A camera has stopped where its latest picture is so much older than the start of a clip.
+STOPPED_NS = 10 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +120,14 @@ class MediaRing:
     encoded in time; corrupt: frames that cannot be encoded.
     """
 
-    def __init__(self, *, has_packets: bool, before_s: float, encode: Encode) -> None:
-        """`has_packets`: the camera's packets are kept. Otherwise only own pictures are, which `encode` makes.
+    def __init__(self, *, has_packets: bool, before_s: float) -> None:
+        """`has_packets`: the camera's packets are kept. Otherwise only own pictures are.
 
         `before_s` is how long before the news of an event its clip begins.
         """
         self.has_packets = has_packets
         self._keep_ns = round(before_s * NS_PER_S) + LATE_NS
-        self._own = OwnPictures(encode)
+        self._own = OwnPictures()
         self._memory_drops = 0
         self._lock = threading.Lock()
         self._pictures, self._sound = _Track(), _Track()
@@ -132,8 +136,8 @@ class MediaRing:
         self._bytes = 0
         # of the latest picture
         self._format: MediaFormat | None = None
-        # when the latest packets of the camera were captured
-        self._packet_ns: dict[str, int] = {}
+        # since when frames or blocks have come without a packet of their kind, and how many
+        self._alone: dict[str, tuple[int, int]] = {}
         # how often pictures were forgotten
         self._forgotten = 0
 
@@ -151,21 +155,18 @@ class MediaRing:
         """Keep a packet of the camera. Called on the thread of the source; never blocks."""
         if self.has_packets:
             with self._lock:
-                self._packet_ns[packet.format.kind] = packet.captured_ns
+                self._alone.pop(packet.format.kind, None)
                 self._add_packet(packet)
 
     def add(self, captured: Captured) -> None:
         """Keep a frame or a block, unless packets come for it. Called by one thread at a time for each modality."""
-        if isinstance(captured, Block):
-            samples = np.round(np.clip(captured.samples, -1, 1) * (2**15 - 1)).astype(np.int16)
-            sound = _Sound(samples, captured.sample_rate_hz, captured.start_ns, captured.gap)
-            with self._lock:
-                if not self._has_packets("audio", captured.start_ns):
-                    self._keep(self._sound, sound, samples.nbytes)
-        elif isinstance(captured, Frame):
-            with self._lock:
-                if not self._has_packets("video", captured.captured_ns):
-                    self._own.add(captured)
+        with self._lock:
+            if isinstance(captured, Block) and self._is_alone("audio", captured.start_ns):
+                samples = np.round(np.clip(captured.samples, -1, 1) * (2**15 - 1)).astype(np.int16)
+                sound = _Sound(samples, captured.sample_rate_hz, captured.start_ns, captured.gap)
+                self._keep(self._sound, sound, samples.nbytes)
+            elif isinstance(captured, Frame) and self._is_alone("video", captured.captured_ns):
+                self._own.add(captured)
 
     def encode_pictures(self) -> None:
         """Make packets of the frames that wait. Called on the thread `history`."""
@@ -182,7 +183,7 @@ class MediaRing:
     def begin(self, start_ns: int) -> Mark:
         """Return the mark of the last key picture at or before `start_ns`, else of the first one after it.
 
-        Only the latest opening of the camera counts. Without a picture, the sound begins at `start_ns`.
+        Only the latest opening of the camera counts. Where it has stopped, the clip is sound from `start_ns` on.
         """
         with self._lock:
             key = self._key_at(start_ns)
@@ -221,16 +222,20 @@ class MediaRing:
         # a clip that had taken everything has a hole too
         self._next += 1
         track.lost_before = self._next
-        self._packet_ns.pop(kind, None)
+        self._alone.pop(kind, None)
 
     def _key_at(self, start_ns: int) -> _Key | None:
+        if not self._pictures.kept or self._pictures.kept[-1].item.captured_ns < start_ns - STOPPED_NS:
+            return None
         keys = [key for key in self._keys if key.format is self._keys[-1].format]
         before = [key for key in keys if key.captured_ns <= start_ns]
         return before[-1] if before else next(iter(keys), None)
 
-    def _has_packets(self, kind: str, at_ns: int) -> bool:
-        latest_ns = self._packet_ns.get(kind)
-        return latest_ns is not None and at_ns - latest_ns < FALLBACK_NS
+    def _is_alone(self, kind: str, at_ns: int) -> bool:
+        """Return whether no packet comes for a frame or a block."""
+        since_ns, count = self._alone.get(kind, (at_ns, 0))
+        self._alone[kind] = since_ns, count + 1
+        return not self.has_packets or (count >= FALLBACK_ITEMS and at_ns - since_ns >= FALLBACK_NS)
 
     def _add_packet(self, packet: MediaPacket) -> None:
         if packet.format.kind == "audio":

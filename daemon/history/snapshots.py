@@ -46,7 +46,7 @@ def jpeg_of(frame: Frame, quality: int = QUALITY) -> bytes:
             plane.update(rows.tobytes())
         colours = frame.colours
         found = picture.reformat(
-            *_narrow_size(width, height),
+            *narrow_size(width, height),
             format="bgr24",
             src_colorspace=MATRICES[colours.matrix],
             src_color_range="JPEG" if colours.is_full_range else "MPEG",
@@ -73,7 +73,7 @@ def snapshot_of(packets: Sequence[MediaPacket], at_ns: int) -> bytes | None:
     try:
         if found is None or not 0 < found.width * found.height <= MAX_PIXELS:
             return None
-        size = _narrow_size(found.width, found.height)
+        size = narrow_size(found.width, found.height)
         pixels = found.reformat(*size, format="bgr24").to_ndarray()
         return _encoded(pixels.astype(np.uint8, copy=False), QUALITY)
     except (av.FFmpegError, ValueError, InputError):
@@ -133,14 +133,14 @@ def _coded(packet: MediaPacket) -> "av.Packet[av.VideoStream]":
     return coded
 
 
-def _narrow_size(width: int, height: int) -> tuple[int, int]:
+def narrow_size(width: int, height: int) -> tuple[int, int]:
     """Return the size of a picture at most MAX_WIDTH wide."""
     return (width, height) if width <= MAX_WIDTH else (MAX_WIDTH, max(1, height * MAX_WIDTH // width))
 
 
 def _narrowed(pixels: Plane) -> Plane:
     height, width = pixels.shape[:2]
-    size = _narrow_size(width, height)
+    size = narrow_size(width, height)
     if size == (width, height):
         return pixels
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -20,6 +20,10 @@ VIDEO_CODECS = {
 }
 AUDIO_CODECS = {"aac": b"A_AAC"}
 
+# what AAC can have, and what an MP4 can say of pictures
+MIN_RATE_HZ, MAX_RATE_HZ, MAX_CHANNELS = 7_350, 96_000, 8
+MAX_SIDE = 16_384
+
 # Safari plays H.265 with this tag only, whose parameter sets are in the header of the file
 TAGS = {"hevc": "hvc1"}
 
@@ -40,8 +44,9 @@ CLUSTER, TIMESTAMP = b"\x1f\x43\xb6\x75", b"\xe7"
 def can_write(found: MediaFormat) -> bool:
     """Return whether packets of this format can be written into a clip."""
     if found.kind == "audio":
-        return found.codec in AUDIO_CODECS and found.sample_rate_hz > 0 and found.channels > 0
-    return found.codec in VIDEO_CODECS and found.width > 0 and found.height > 0
+        is_possible = MIN_RATE_HZ <= found.sample_rate_hz <= MAX_RATE_HZ and 1 <= found.channels <= MAX_CHANNELS
+        return found.codec in AUDIO_CODECS and is_possible
+    return found.codec in VIDEO_CODECS and 1 <= found.width <= MAX_SIDE and 1 <= found.height <= MAX_SIDE
 
 
 def add_track(output: OutputContainer, first: MediaPacket) -> "av.stream.Stream":

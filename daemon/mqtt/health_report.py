@@ -75,6 +75,7 @@ class HealthReport(Payload):
     bundle_changed: Reason = None
     trouble: Reason = None
     reload_problem: Reason = None
+    metrics_problem: Reason = None
     streams: Annotated[dict[Name, StreamReport], Field(max_length=64)] = {}
     accelerators: Annotated[dict[Name, AcceleratorReport], Field(max_length=64)] = {}
     mqtt: MqttReport = MqttReport()
@@ -128,6 +129,8 @@ def remarks(report: HealthReport) -> list[str]:
         found.append(clean(report.bundle_changed, MAX_CHANGE))
     if report.teaching.problem is not None:
         found.append(f"teaching: {clean(report.teaching.problem, MAX_CHANGE)}")
+    if report.metrics_problem is not None:
+        found.append(clean(report.metrics_problem, MAX_CHANGE))
     return found
 
 

@@ -20,7 +20,7 @@ from daemon.mqtt.home_assistant.ledger import parse
 from daemon.mqtt.send_queue import Outbound
 
 NODE_KINDS = ("availability", "health", "models", "status", "teaching")
-STREAM_KINDS = ("state", "states")
+STREAM_KINDS = ("state", "states", "snapshot")
 
 # the retained topics of a node that are removed at the most: a broker may show any number
 MAX_TOPICS = 10_000

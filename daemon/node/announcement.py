@@ -172,6 +172,7 @@ class Announcement:
                 devices=stream.devices,
                 takes_text=stream.takes_text,
                 states=states_of(manifest, name),
+                has_snapshots=has_snapshots(config, name),
             )
             for name, stream in self._streams.items()
         ]
@@ -199,6 +200,12 @@ def states_of(manifest: Manifest, stream: str) -> dict[str, list[str]]:
     """Return the states of each group that is recognised in a stream."""
     groups = {} if manifest.taught is None else manifest.taught.groups(stream)
     return {group: [state_name(label) for label in labels] for group, labels in groups.items()}
+
+
+def has_snapshots(config: Config, stream: str) -> bool:
+    """Return whether snapshots of a stream's events are published: the config asks for it, and there are pictures."""
+    is_on = config.history is not None and config.history.publish_snapshots
+    return is_on and "image" in config.streams[stream].senses
 
 
 def hears_births(config: Config, ledger: Ledger) -> bool:

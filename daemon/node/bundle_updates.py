@@ -13,6 +13,7 @@ from daemon.core.document import Loaded
 from daemon.core.errors import Refused
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.mqtt.session import Session
+from daemon.mqtt.update_payloads import ModelsPayload
 from daemon.node.active_bundle import ActiveBundle, PreparedBundle, published_bundle, share_sources
 from daemon.node.announcement import Announcement
 from daemon.node.derivation import NewBases
@@ -184,8 +185,14 @@ class ModelsTopic:
         is_progress_only = before is not None and replace(snapshot, bytes_done=before.bytes_done) == before
         if not is_progress_only or now_ns - self._published_ns >= PROGRESS_EVERY_NS:
             self._published, self._published_ns = snapshot, now_ns
-            payload = models_payload(self._node, self._source, self._built_in, snapshot, time.time())
-            self._session.publish("models", payload.to_json(), retain=True, qos=1)
+            self._session.publish("models", self._payload(snapshot).to_json(), retain=True, qos=1)
+
+    def payload(self) -> ModelsPayload:
+        """Return the payload as it is now. Callable from any thread."""
+        return self._payload(self._updater.status())
+
+    def _payload(self, snapshot: Snapshot) -> ModelsPayload:
+        return models_payload(self._node, self._source, self._built_in, snapshot, time.time())
 
 
 @dataclass(frozen=True, slots=True)

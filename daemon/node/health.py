@@ -6,14 +6,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from daemon.core.errors import FaultKind
-from daemon.core.records import CPU, Modality
-from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns, wall_time
-from daemon.inference.accelerator import Accelerator
-from daemon.inference.accelerator_status import AcceleratorState
-from daemon.inference.placement import Placement
+from daemon.core.records import Modality
+from daemon.core.timing import NS_PER_S, monotonic_ns, wall_time
 from daemon.mqtt.status_payload import NodeStatus
+from daemon.node.accelerator_health import AcceleratorHealth, EncoderHealth, fails
 from daemon.node.input_health import InputHealth, SharedInputHealth
+from daemon.node.kept_health import HistoryHealth, TeachingHealth
 from daemon.runtime.child import kill_counts
 from daemon.runtime.liveness import SourceState
 from daemon.runtime.supervisor import SupervisedSource
@@ -55,52 +53,6 @@ class StreamHealth(_Part):
     paused: bool
     camera: bool | None
     microphone: bool | None
-
-
-class EncoderHealth(_Part):
-    """The device that the config asks for (`wanted`), and the device that runs the encoder now.
-
-    `absent_outputs` are the encoder's outputs that this device does not give. `reason` says why the device is not the
-    one that is wanted, or why outputs are absent.
-    """
-
-    wanted: str
-    device: str
-    reason: str | None
-    absent_outputs: list[str]
-
-
-class WorkloadHealth(_Part):
-    """One encoder on an accelerator: inputs that it computed, inputs that the CPU computed instead, and durations."""
-
-    ran: int
-    on_cpu: int
-    p50_ms: float | None
-    p99_ms: float | None
-
-
-class ChangeHealth(_Part):
-    """A change of an accelerator's state, with its time and reason; `failure` is the kind of failure."""
-
-    time: str
-    state: AcceleratorState
-    failure: FaultKind | None
-    reason: str | None
-
-
-class AcceleratorHealth(_Part):
-    """One accelerator. `since` is when its state began, `starts` the number of starts of its process.
-
-    `failures` are counted by kind. `history` are the latest changes, oldest first.
-    """
-
-    state: AcceleratorState
-    since: str
-    reason: str | None
-    starts: int
-    failures: dict[FaultKind, int]
-    encoders: dict[str, WorkloadHealth]
-    history: list[ChangeHealth]
 
 
 class OutboxHealth(_Part):
@@ -158,20 +110,6 @@ class LatencyHealth(_Part):
     p99: float | None
 
 
-class TeachingHealth(_Part):
-    """What was taught: the number of labels, examples, and moments of background of the live streams.
-
-    `dropped` counts by reason what could not be stored or answered. `problem` says what is wrong; null: nothing.
-    """
-
-    enabled: bool
-    labels: int
-    examples: int
-    background: int
-    dropped: dict[str, int]
-    problem: str | None
-
-
 class Health(_Part):
     """The retained health payload.
 
@@ -179,6 +117,7 @@ class Health(_Part):
     while a source or an accelerator has a fault or the broker refuses a subscription, and `stopped` once all sources
     have ended. It is `failed` while a loop of the daemon hangs or has ended too early; `trouble` then names the loop.
     `reload_problem` says why the config was not read again at the latest request.
+    `metrics_problem` says why metrics are not served although the config asks for them.
     `bundle_changed` says how the bundle's directory differs from what runs; null: it does not.
     """
 
@@ -191,6 +130,7 @@ class Health(_Part):
     status: NodeStatus
     trouble: str | None
     reload_problem: str | None
+    metrics_problem: str | None
     bundle: str
     bundle_changed: str | None
     streams: dict[str, StreamHealth]
@@ -198,6 +138,7 @@ class Health(_Part):
     accelerators: dict[str, AcceleratorHealth]
     mqtt: MqttHealth
     teaching: TeachingHealth
+    history: HistoryHealth
     process: ProcessHealth
     latency_ms: LatencyHealth
 
@@ -232,51 +173,6 @@ def process_health(started_ns: int) -> ProcessHealth:
         children_left_behind=kill_counts.left_behind,
         system_errors=system_errors.total,
     )
-
-
-def accelerator_health(accelerator: Accelerator) -> AcceleratorHealth:
-    """Return one accelerator's status with wall time."""
-    status = accelerator.status
-    return AcceleratorHealth(
-        state=status.state,
-        since=wall_time(status.since_ns),
-        reason=status.reason,
-        starts=status.starts,
-        failures=status.failures,
-        encoders={
-            verifier.encoder: WorkloadHealth(
-                ran=verifier.counts.ran,
-                on_cpu=verifier.counts.on_cpu,
-                p50_ms=_ms(verifier.latency.p50_ns),
-                p99_ms=_ms(verifier.latency.p99_ns),
-            )
-            for verifier in accelerator.verifiers
-        },
-        history=[
-            ChangeHealth(time=wall_time(change.at_ns), state=change.state, failure=change.kind, reason=change.reason)
-            for change in status.history
-        ],
-    )
-
-
-def encoder_health(placement: Placement, accelerators: Mapping[str, AcceleratorHealth]) -> EncoderHealth:
-    """Return where an encoder runs now; `accelerators` by name."""
-    name = CPU if placement.device is None else placement.device.name
-    accelerator = accelerators.get(name)
-    if accelerator is None or accelerator.state == "in_use":
-        reason, absent = placement.reason or placement.absence, list(placement.absent_outputs)
-    else:
-        reason, absent, name = accelerator.reason or f"{name} is being started", [], CPU
-    return EncoderHealth(wanted=placement.requested, device=name, reason=reason, absent_outputs=absent)
-
-
-def _ms(duration_ns: int | None) -> float | None:
-    return None if duration_ns is None else round(duration_ns / NS_PER_MS, 3)
-
-
-def fails(accelerator: AcceleratorHealth) -> bool:
-    """Return whether the CPU computes because the accelerator cannot."""
-    return accelerator.state not in ("in_use", "stopped") and accelerator.reason is not None
 
 
 def overall(

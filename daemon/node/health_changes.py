@@ -3,7 +3,8 @@
 from collections.abc import Hashable
 
 from daemon.core.timing import NS_PER_S
-from daemon.node.health import AcceleratorHealth, Health, SourceHealth, fails, is_faulty
+from daemon.node.accelerator_health import AcceleratorHealth, fails
+from daemon.node.health import Health, SourceHealth, is_faulty
 
 # So many changes in a row are published at once. Further ones wait until as many intervals have passed.
 MAX_BURST = 10
@@ -16,8 +17,9 @@ def substance(health: Health) -> Hashable:
     """
     mqtt = health.mqtt
     return (
-        (health.status, health.trouble, health.reload_problem, health.bundle, health.bundle_changed),
-        (mqtt.connected, mqtt.reason, tuple(mqtt.refused_subscriptions), mqtt.outbox.trouble, health.teaching.problem),
+        (health.status, health.trouble, health.reload_problem, health.metrics_problem),
+        (health.bundle, health.bundle_changed, health.teaching.problem, health.history.problem),
+        (mqtt.connected, mqtt.reason, tuple(mqtt.refused_subscriptions), mqtt.outbox.trouble),
         tuple((modality, encoder.device) for modality, encoder in health.encoders.items()),
         tuple((name, _accelerator(accelerator)) for name, accelerator in health.accelerators.items()),
         tuple(

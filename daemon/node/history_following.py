@@ -22,8 +22,9 @@ MAX_ENDED = 64
 # the longest clip
 MAX_CLIP_NS = 120 * NS_PER_S
 
-# After its end a clip waits so long for packets that are under way, and for what is recognised in them.
-SETTLE_NS = NS_PER_S
+# After its end a clip waits so long for packets that are under way, and for what is recognised in them: speech that is
+# recognised later leaves its sound in the clip.
+SETTLE_NS = 2 * NS_PER_S
 
 # speech is remembered for the longest clip and a slow disk, in at most so many passages
 SPEECH_NS = 2 * MAX_CLIP_NS
@@ -56,15 +57,11 @@ class Followed:
 
 @dataclass(frozen=True, slots=True)
 class ClipTimes:
-    """When a clip begins, and when it ends; `until_ns` None: its event is open, and it goes on."""
+    """When a clip begins, when it ends as far as is known, and at `due_ns` everything of it has come that will come."""
 
     begin_ns: int
-    until_ns: int | None
-    due_ns: int | None
-
-    def is_due(self, now_ns: int) -> bool:
-        """Return whether everything of the clip has come that will come."""
-        return self.due_ns is not None and now_ns >= self.due_ns
+    until_ns: int
+    due_ns: int
 
 
 def clip_times(event: Followed, before_ns: int, after_ns: int) -> ClipTimes:
@@ -72,7 +69,7 @@ def clip_times(event: Followed, before_ns: int, after_ns: int) -> ClipTimes:
     begin_ns = event.started_ns - before_ns
     longest_ns = begin_ns + MAX_CLIP_NS
     if event.ended_ns is None:
-        return ClipTimes(begin_ns, None, longest_ns)
+        return ClipTimes(begin_ns, longest_ns, longest_ns + SETTLE_NS)
     if event.ended_by in NOTHING_AFTER:
         return ClipTimes(begin_ns, min(event.ended_ns, longest_ns), event.ended_ns)
     until_ns = min(event.ended_ns + after_ns, longest_ns)
@@ -81,7 +78,7 @@ def clip_times(event: Followed, before_ns: int, after_ns: int) -> ClipTimes:
 
 @dataclass(slots=True)
 class _Open:
-    """An open event, the index of its label, and the recognition in which that scored highest.
+    """An open event, the index of its label, and the latest recognition in which that scored highest.
 
     `is_taken`: the thread `history` knows of it.
     """
@@ -95,8 +92,8 @@ class _Open:
     is_taken: bool = False
 
     def consider(self, recognition: Recognition) -> None:
-        """Take the recognition as the peak, if the label scored higher than before."""
-        if self.best is None or recognition.scores[self.index] > self.best.scores[self.index]:
+        """Take the recognition as the peak, if the label scored as high as ever: the first one may be half in view."""
+        if self.best is None or recognition.scores[self.index] >= self.best.scores[self.index]:
             self.best = recognition
 
     def followed(self, stream: str) -> Followed:

@@ -5,9 +5,11 @@ from dataclasses import replace
 from functools import partial
 
 from daemon.config.streams import PictureConfig, Region, StreamConfig
+from daemon.core.media import MediaPacket
 from daemon.core.ports import Deliver
 from daemon.core.records import Captured, Counters, Frame, Modality, delay_of, modality_of, moved
 from daemon.core.timing import NS_PER_MS
+from daemon.history.ring import MediaRing
 from daemon.node.stream_publisher import StreamPublisher
 from daemon.node.switches import Switch
 from daemon.node.watching import Watching
@@ -27,11 +29,13 @@ class Intake:
         recent: RecentInput | None,
         watching: Watching,
         views: Views | None = None,
+        ring: MediaRing | None = None,
     ) -> None:
-        """`recent` keeps the latest input for teaching; None: nothing is kept.
+        """`recent` keeps the latest input for teaching, and `ring` for the history; None: nothing is kept.
 
         `watching` shows the latest input to those who look.
         `views` gets the pictures before the region of the camera is cut out, where other streams look at the camera.
+        `ring` keeps the latest seconds for the clips of events; None: no events are kept.
         """
         camera, microphone = config.camera, config.microphone
         self._offsets_ns: dict[Modality, int] = {
@@ -41,7 +45,8 @@ class Intake:
         }
         self._counters = counters
         self._publisher = publisher
-        self._recent = recent
+        self._keepers: list[RecentInput | MediaRing] = [keeper for keeper in (recent, ring) if keeper is not None]
+        self._ring = ring
         self._watching = watching
         self._switch = Switch()
         self._views = views
@@ -55,21 +60,30 @@ class Intake:
         """Drop from now on what comes of a closed device, and forget what it has delivered before."""
         self._switch = switch
         if switch.paused:
-            self._forget("image", "audio", "text")
+            self.forget("image", "audio", "text")
         if switch.blind:
-            self._forget("image")
+            self.forget("image")
         if switch.muted:
-            self._forget("audio")
+            self.forget("audio")
 
-    def _forget(self, *modalities: Modality) -> None:
+    def take_packet(self, packet: MediaPacket) -> None:
+        """Keep a coded packet for the history, unless its device is closed. Implements PacketSink."""
+        modality: Modality = "image" if packet.format.kind == "video" else "audio"
+        if self._ring is not None and not self._is_closed(modality) and not self._switch.paused:
+            by_ns = self._offsets_ns[modality] + packet.delay_ns
+            self._ring.add_packet(replace(packet, captured_ns=packet.captured_ns + by_ns))
+            self._forget_if_closed(modality)
+
+    def forget(self, *modalities: Modality) -> None:
+        """Forget what was captured of these modalities."""
         self._watching.forget(*modalities)
-        if self._recent is not None:
-            self._recent.forget(*modalities)
+        for keeper in self._keepers:
+            keeper.forget(*modalities)
 
     def _take(self, deliver: Deliver, captured: Captured) -> None:
         modality = modality_of(captured)
         # a camera with sound, or a recording, delivers both while one of them is closed
-        if (modality == "audio" and self._switch.muted) or (modality == "image" and self._switch.blind):
+        if self._is_closed(modality):
             self._counters[modality].drop("closed")
             return
         self._counters[modality].captured += 1
@@ -83,6 +97,15 @@ class Intake:
         captured = moved(captured, self._offsets_ns[modality] + delay_ns)
         if not self._switch.paused:
             self._watching.see(captured)
-            if self._recent is not None:
-                self._recent.add(captured)
+            for keeper in self._keepers:
+                keeper.add(captured)
+            self._forget_if_closed(modality)
         deliver(captured)
+
+    def _forget_if_closed(self, modality: Modality) -> None:
+        """Forget what was kept while another thread closed its device, which forgot all before."""
+        if self._switch.paused or self._is_closed(modality):
+            self.forget(modality)
+
+    def _is_closed(self, modality: Modality) -> bool:
+        return (modality == "audio" and self._switch.muted) or (modality == "image" and self._switch.blind)

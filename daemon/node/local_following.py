@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from daemon.core.timing import NS_PER_S, monotonic_ns
+from daemon.history.event_json import event_json
+from daemon.history.records import KeptEvent
 from daemon.mqtt.payloads import EventPayload
 from daemon.mqtt.session import Session
 from daemon.node.watching import Watching
@@ -84,9 +86,10 @@ class Following:
         content = payload.model_dump(mode="json", by_alias=True)
         self._tell({"kind": "event", "stream": stream, "payload": content})
 
-    def hear_kept(self, event: dict[str, Any]) -> None:
-        """Take an event that the history has kept, as `event_json` shows it."""
-        self._tell({"kind": "kept", "event": event})
+    def hear_kept(self, event: KeptEvent, /) -> None:
+        """Take an event that the history has kept. Implements KeptSink."""
+        if self._followers:
+            self._tell({"kind": "kept", "event": event_json(event)})
 
     def begin(self) -> Follower:
         """Return a new follower, which is told what comes from now on."""

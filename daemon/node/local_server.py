@@ -53,7 +53,17 @@ class LocalServer:
     there is no thread.
     """
 
-    def __init__(self, source: LocalSocket, path: Path, requests: Requests, following: Following) -> None:
+    def __init__(
+        self,
+        source: LocalSocket,
+        path: Path,
+        requests: Requests,
+        following: Following,
+        *,
+        request_s: float = REQUEST_S,
+    ) -> None:
+        """`path` is that of the daemon's own socket. A request comes within `request_s`."""
+        self._request_s = request_s
         self._source, self._path = source, path
         self._requests, self._following = requests, following
         self._stop = threading.Event()
@@ -132,7 +142,7 @@ class LocalServer:
 
     def _serve(self, connection: Connection, peer: str) -> None:
         try:
-            while not self._stop.is_set() and (message := connection.receive(REQUEST_S)) is not None:
+            while not self._stop.is_set() and (message := connection.receive(self._request_s)) is not None:
                 if message.content.get("do") == "follow":
                     self._tell(connection)
                     return

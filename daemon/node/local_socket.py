@@ -40,15 +40,20 @@ class LocalSocket:
         self.problem: str | None = None
 
     @classmethod
-    def from_environment(cls, environment: MutableMapping[str, str] = os.environ) -> "LocalSocket":
-        """Return the socket that systemd has passed, if it has. Its variables are removed: children do not get it."""
+    def from_environment(
+        cls, environment: MutableMapping[str, str] = os.environ, first: int = FIRST_DESCRIPTOR
+    ) -> "LocalSocket":
+        """Return the socket that systemd has passed, if it has, among the descriptors from `first` on.
+
+        Its variables are removed: children do not get it.
+        """
         names = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
         pid, count, passed = (environment.pop(name, "") for name in names)
         if pid != str(os.getpid()) or not count.isdecimal():
             return cls()
         found: socket.socket | None = None
         for place, name in enumerate(passed.split(":")[: min(int(count), MAX_DESCRIPTORS)]):
-            descriptor = FIRST_DESCRIPTOR + place
+            descriptor = first + place
             with suppress(OSError):
                 os.set_inheritable(descriptor, False)
                 if name == SOCKET_NAME and found is None:

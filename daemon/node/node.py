@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from daemon.config.node import Config
 from daemon.core.records import EndedBy
@@ -20,6 +21,9 @@ from daemon.node.command_thread import CommandThread
 from daemon.node.device_id import DeviceId
 from daemon.node.health import Health
 from daemon.node.health_topics import HealthTopics, Messages
+from daemon.node.historian import Historian, NoHistorian
+from daemon.node.local_server import LocalServer
+from daemon.node.metrics_thread import MetricsThread, NoMetrics
 from daemon.node.reload import Reload
 from daemon.node.reports import Reporter, accelerators_health
 from daemon.node.status import node_reasons
@@ -40,23 +44,33 @@ log = logging.getLogger(__name__)
 # together with all other parts, well under the 5 s within which the service promises to stop
 SOURCES_CLOSE_S = 1.5
 UPDATER_CLOSE_S, UPDATER_POLL_S = 0.4, 0.1
-COMMANDS_CLOSE_S = 0.3
-BUNDLE_WATCH_CLOSE_S = 0.1
-ANNOUNCEMENT_CLOSE_S = 0.1
-TEACHER_CLOSE_S = 0.3
 SESSION_CLOSE_S = 1.5
-
-# for closing, loading a bundle and opening sources: as long as the unit allows for a start
-RESTART_S = 90.0
 
 # before a restart: a bundle that is being loaded, and a slow disk
 UPDATER_RESTART_S = 60.0
+
+# These limits are for a stop, and for a restart: the next node writes the same files and listens on the same addresses.
+COMMANDS_CLOSE_S = LOCAL_CLOSE_S = TEACHER_CLOSE_S = 0.3, 0.3
+BUNDLE_WATCH_CLOSE_S = 0.1, 0.1
+ANNOUNCEMENT_CLOSE_S = 0.1, UPDATER_RESTART_S
+HISTORIAN_CLOSE_S = 0.4, UPDATER_RESTART_S
+METRICS_CLOSE_S = 0.1, 5.0
+
+# for closing, loading a bundle and opening sources: as long as the unit allows for a start
+RESTART_S = 90.0
 
 # why a node begins again, for the log
 RESTARTS: dict[EndedBy, str] = {"bundle": "another bundle", "reload": "the changed config"}
 
 # how often the node checks that its sources deliver, and looks for changes to report
 LOOK_EVERY_S = 0.25
+
+
+class Part(Protocol):
+    """A part of the node with threads of its own."""
+
+    def close(self, deadline_s: float, /) -> bool:
+        """End; return whether it ended within the deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +94,14 @@ class Node:
     updates: Updates | None
     switches: SwitchFile
     commands: CommandThread
+    local: LocalServer | None
     device_id: DeviceId
     reporter: Reporter
     health_topics: HealthTopics
     bundle_watch: BundleWatch
     teacher: Teacher | NoTeacher
+    historian: Historian | NoHistorian
+    metrics: MetricsThread | NoMetrics
     changed: threading.Event
     stop: StopRequest
 
@@ -124,15 +141,16 @@ class Node:
         self.device_id.load()
         stack.callback(self._publish_health, reload)
         self.commands.start()
-        stack.callback(self._close_commands)
+        stack.callback(self._close, self.commands, "the disk has not answered a command", COMMANDS_CLOSE_S)
         for publisher in self.publishers.values():
             publisher.begin()
         self._restore_switches()
         self._publish_models()
         for remark in self.active.recogniser.cpu_remarks:
             log.warning("%s", remark)
-        # after fusion has ended its events, whose peaks are stored
-        stack.callback(self._close_teacher)
+        # after fusion has ended its events, whose peaks and clips are stored
+        stack.callback(self._close, self.teacher, "the disk has not taken what was taught", TEACHER_CLOSE_S)
+        stack.callback(self._close, self.historian, "the disk has not taken the history", HISTORIAN_CLOSE_S)
         # before the start, which may fail halfway
         stack.callback(self.active.close_accelerators)
         stack.callback(self._close_fusion)
@@ -140,19 +158,25 @@ class Node:
         stack.callback(self._close_sources)
         self.active.start()
         self.bundle_watch.start()
-        stack.callback(self._close_bundle_watch)
+        stack.callback(self._close, self.bundle_watch, "the disk of the bundle has not answered", BUNDLE_WATCH_CLOSE_S)
         self.announcement.publish(self.active.recogniser.bundle.manifest)
         self.announcement.start()
-        stack.callback(self._close_announcement)
+        stack.callback(self._close, self.announcement, "the disk has not taken announced.json", ANNOUNCEMENT_CLOSE_S)
         text_sinks = {name: stream for name, stream in self.streams.items() if stream.takes_text}
         self.session.start(text_sinks, self.commands, self.device_id.stored)
         self.teacher.start()
+        self.historian.start()
+        self.metrics.start()
+        stack.callback(self._close, self.metrics, "a reader of metrics has not ended", METRICS_CLOSE_S)
         for stream in self.streams.values():
             if not stream.is_live:
                 stream.start_in_order(self.active.encoders)
         if self.updates is not None:
             self.updates.updater.start(self.updates.topic.publish)
             stack.callback(self._close_updater, self.updates.updater)
+        if self.local is not None:
+            stack.callback(self._close, self.local, "programs of this machine were not answered", LOCAL_CLOSE_S)
+            self.local.start()
 
     def _restore_switches(self) -> None:
         """Close the cameras and microphones that were closed on request when the daemon ended."""
@@ -176,7 +200,12 @@ class Node:
                 stream.look(processor)
             self.teacher.follow(self.active.bundle.view.id)
             problems = node_reasons(
-                self.reporter.mqtt(), self.teacher.health(), reload.problem, self.bundle_watch.change
+                self.reporter.mqtt(),
+                self.teacher.health(),
+                self.historian.health(),
+                reload.problem,
+                self.bundle_watch.change,
+                self.metrics.problem,
             )
             trouble = service.look(
                 self.reporter.sources(),
@@ -188,6 +217,7 @@ class Node:
                 is_reloading=reload.is_checking,
                 problems=[*self.session.faults(), *problems],
             )
+            self.metrics.tell(trouble, reload.problem)
             now_ns = monotonic_ns()
             if self.changed.is_set() or self.health_topics.must_look(now_ns):
                 self.changed.clear()
@@ -201,8 +231,10 @@ class Node:
     def _heartbeats(self) -> list[Heartbeat]:
         updater = [] if self.updates is None else [self.updates.updater.progress]
         sources = [heartbeat for stream in self.streams.values() for heartbeat in stream.heartbeats]
-        own = [self.teacher.progress, self.commands.progress, self.bundle_watch.progress, self.announcement.progress]
-        return [*self.session.heartbeats, *own, *self.active.heartbeats, *updater, *sources]
+        own = [self.commands, self.teacher, self.historian, self.metrics, self.bundle_watch, self.announcement]
+        local = [] if self.local is None else [self.local.progress]
+        parts = [*(part.progress for part in own), *local, *updater]
+        return [*self.session.heartbeats, *parts, *self.active.heartbeats, *sources]
 
     def _publish_health(self, reload: Reload) -> None:
         self._publish(self.health_topics.latest(self._health(reload), self._models_problem))
@@ -216,7 +248,7 @@ class Node:
         return None if self.updates is None else self.updates.updater.source_problem
 
     def _health(self, reload: Reload, trouble: str | None = None) -> Health:
-        return self.reporter.health(self.active.recogniser, trouble, reload.problem)
+        return self.reporter.health(self.active.recogniser, trouble, reload.problem, self.metrics.problem)
 
     def _publish_models(self) -> None:
         if self.updates is not None:
@@ -226,23 +258,11 @@ class Node:
         payload = without_updates(self.config.node, manifest.name, manifest.version, wall_time(monotonic_ns()))
         self.session.publish("models", payload.to_json(), retain=True, qos=1)
 
-    def _close_commands(self) -> None:
-        if not self.commands.close(COMMANDS_CLOSE_S):
-            log.warning("the disk has not answered a command within %.1f s; the daemon stops", COMMANDS_CLOSE_S)
-
-    def _close_teacher(self) -> None:
-        if not self.teacher.close(TEACHER_CLOSE_S):
-            log.warning("the disk of what was taught has not answered within %.1f s; the daemon stops", TEACHER_CLOSE_S)
-
-    def _close_bundle_watch(self) -> None:
-        if not self.bundle_watch.close(BUNDLE_WATCH_CLOSE_S):
-            log.warning("the disk of the bundle has not answered within %.1f s; the daemon stops", BUNDLE_WATCH_CLOSE_S)
-
-    def _close_announcement(self) -> None:
-        # the next node of this process writes the same file
-        limit_s = UPDATER_RESTART_S if self.stop.restarts else ANNOUNCEMENT_CLOSE_S
-        if not self.announcement.close(limit_s):
-            log.warning("the disk has not taken announced.json within %.1f s; the daemon does not wait for it", limit_s)
+    def _close(self, part: Part, late: str, limits_s: tuple[float, float]) -> None:
+        """Close a part within the limit of a stop or of a restart; `late` says what has not happened in time."""
+        limit_s = limits_s[self.stop.restarts]
+        if not part.close(limit_s):
+            log.warning("%s within %.1f s; the daemon does not wait for it", late, limit_s)
 
     def _close_sources(self) -> None:
         for stream in self.streams.values():

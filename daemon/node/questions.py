@@ -7,8 +7,8 @@ from collections.abc import Collection
 from daemon.core.timing import clock_text, wall_time_of
 from daemon.mqtt.commands import InvalidCommand, TeachAnswerArguments
 from daemon.mqtt.teaching_payloads import QuestionPart
-from daemon.node.teaching_commands import Done, check_label
-from daemon.node.teaching_input import TaughtOnto
+from daemon.node.teaching_commands import Done, check_label, peak_of_event
+from daemon.node.teaching_input import TaughtOnto, TeachingInput
 from daemon.teaching.records import Example, Peak, Question, StoredMoment
 from daemon.teaching.review import Review, Seen, consider
 from daemon.teaching.store import TeachingStore
@@ -82,9 +82,7 @@ def answer(store: TeachingStore, arguments: TeachAnswerArguments, bundle: Taught
     question = _asked(store, arguments.question, labels)
     label = question.moment.label
     it_was = arguments.answer == ("right" if question.recognised else "wrong")
-    was = label if it_was else arguments.label if arguments.answer == "was" else None
-    if arguments.answer == "was" and arguments.label is None:
-        raise InvalidCommand("label: is missing; say what it was")
+    was = label if it_was else _named(arguments)
     if label not in labels:
         store.remove_question(question.id)
         raise InvalidCommand(f"{label} was forgotten meanwhile")
@@ -94,9 +92,54 @@ def answer(store: TeachingStore, arguments: TeachAnswerArguments, bundle: Taught
         if was != label:
             store.add_wrong(question.moment.wrong, question.moment.event)
         if was is not None:
-            store.add_example(_example(question, was))
+            store.add_example(_example(question.moment, was, uuid.uuid4().hex))
         store.remove_question(question.id)
     return None, {"question": question.id, "label": was}
+
+
+def answer_about(
+    store: TeachingStore,
+    arguments: TeachAnswerArguments,
+    event: str,
+    live: TeachingInput,
+    labels: Collection[str],
+) -> Done:
+    """Learn from what somebody says of an event. Raises InvalidCommand and TeachingError.
+
+    `right` makes its peak an example of its label, `wrong` background of it. `was` names the label of which the peak
+    becomes an example. A label of the bundle cannot be unlearnt, but what it was can be taught.
+    """
+    if arguments.question is not None:
+        raise InvalidCommand("question and event: expected one of them")
+    peak, bundle = peak_of_event(store, live, event), live.bundle
+    label, named = peak.label, _named(arguments)
+    was = label if arguments.answer == "right" else named
+    is_fixed = label in bundle.fixed_labels
+    if is_fixed and was in (None, label):
+        raise InvalidCommand(f"{label} is a label of {bundle.name}: it is neither taught nor unlearnt")
+    if label not in labels and was in (None, label):
+        raise InvalidCommand(f"{label} was forgotten: nothing is left to correct")
+    if was is not None:
+        check_label(was, bundle)
+    with store.step(f"the answer about {label} in {peak.stream}"):
+        if was != label and label in labels:
+            store.add_wrong(peak.wrong, peak.event)
+        if was is not None:
+            # the same again is refused: an event is one example
+            store.add_example(_example(peak, was, uuid.uuid5(uuid.NAMESPACE_OID, f"{event}/{was}").hex))
+        for question in store.questions():
+            if question.moment.event == event:
+                store.remove_question(question.id)
+    when = f"{label} in {peak.stream} at {clock_text(peak.taken_s)}"
+    words = f"{when} was right" if was == label else f"{when} was wrong" if was is None else f"{when} was {was}"
+    return words, {"event": event, "label": was}
+
+
+def _named(arguments: TeachAnswerArguments) -> str | None:
+    """Return the label that it was instead. Raises InvalidCommand where it is missing."""
+    if arguments.answer == "was" and arguments.label is None:
+        raise InvalidCommand("label: is missing; say what it was")
+    return arguments.label if arguments.answer == "was" else None
 
 
 def _asked(store: TeachingStore, question_id: str | None, labels: Collection[str]) -> Question:
@@ -108,10 +151,9 @@ def _asked(store: TeachingStore, question_id: str | None, labels: Collection[str
     raise InvalidCommand(NO_QUESTION if question_id is None else f"no question {question_id!r} is open")
 
 
-def _example(question: Question, label: str) -> Example:
-    moment = question.moment
+def _example(moment: Peak, label: str, id_: str) -> Example:
     return Example(
-        id=uuid.uuid4().hex,
+        id=id_,
         label=label,
         stream=moment.stream,
         taken_s=moment.taken_s,

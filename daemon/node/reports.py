@@ -7,20 +7,11 @@ from daemon import __version__
 from daemon.core.timing import monotonic_ns, wall_time
 from daemon.inference.accelerator import Accelerator
 from daemon.mqtt.session import Session
+from daemon.node.accelerator_health import AcceleratorHealth, accelerator_health, encoder_health
 from daemon.node.bundle_watch import BundleWatch
 from daemon.node.device_id import DeviceId
-from daemon.node.health import (
-    AcceleratorHealth,
-    Health,
-    LatencyHealth,
-    MqttHealth,
-    OutboxHealth,
-    SourceHealth,
-    accelerator_health,
-    encoder_health,
-    overall,
-    process_health,
-)
+from daemon.node.health import Health, LatencyHealth, MqttHealth, OutboxHealth, SourceHealth, overall, process_health
+from daemon.node.historian import Historian, NoHistorian
 from daemon.node.latency import Latencies
 from daemon.node.stream import Stream
 from daemon.node.switches import Closed, closed_by
@@ -40,8 +31,15 @@ class Reporter:
     latencies: Latencies
     bundle_watch: BundleWatch
     teacher: Teacher | NoTeacher
+    historian: Historian | NoHistorian
 
-    def health(self, recogniser: Recogniser, trouble: str | None = None, reload_problem: str | None = None) -> Health:
+    def health(
+        self,
+        recogniser: Recogniser,
+        trouble: str | None = None,
+        reload_problem: str | None = None,
+        metrics_problem: str | None = None,
+    ) -> Health:
         """Return a snapshot, with the recogniser of the active bundle. `trouble` says which loops do not work."""
         streams = {name: stream.health() for name, stream in self.streams.items()}
         accelerators = accelerators_health(recogniser.accelerators)
@@ -55,6 +53,7 @@ class Reporter:
             status="failed" if trouble else overall(streams, accelerators, mqtt.refused_subscriptions),
             trouble=trouble,
             reload_problem=reload_problem,
+            metrics_problem=metrics_problem,
             bundle=recogniser.bundle.manifest.id,
             bundle_changed=self.bundle_watch.change,
             streams=streams,
@@ -62,6 +61,7 @@ class Reporter:
             accelerators=accelerators,
             mqtt=mqtt,
             teaching=self.teacher.health(),
+            history=self.historian.health(),
             process=process_health(self.started_ns),
             latency_ms=LatencyHealth(p50=self.latencies.percentile_ms(50), p99=self.latencies.percentile_ms(99)),
         )

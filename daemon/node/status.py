@@ -3,16 +3,9 @@
 from collections.abc import Mapping
 
 from daemon.mqtt.status_payload import StatusPayload, StreamStatus, one_line
-from daemon.node.health import (
-    AcceleratorHealth,
-    Health,
-    MqttHealth,
-    SourceHealth,
-    StreamHealth,
-    TeachingHealth,
-    fails,
-    is_faulty,
-)
+from daemon.node.accelerator_health import AcceleratorHealth, fails
+from daemon.node.health import Health, MqttHealth, SourceHealth, StreamHealth, is_faulty
+from daemon.node.kept_health import HistoryHealth, TeachingHealth
 
 
 def status_payload(health: Health, models_problem: str | None) -> StatusPayload:
@@ -34,7 +27,14 @@ def reasons(health: Health) -> list[str]:
         *([] if health.trouble is None else [health.trouble]),
         *(text for name, stream in health.streams.items() for text in source_reasons(stream.sources, f"{name}/")),
         *accelerator_reasons(health.accelerators),
-        *node_reasons(health.mqtt, health.teaching, health.reload_problem, health.bundle_changed),
+        *node_reasons(
+            health.mqtt,
+            health.teaching,
+            health.history,
+            health.reload_problem,
+            health.bundle_changed,
+            health.metrics_problem,
+        ),
     ]
 
 
@@ -44,9 +44,14 @@ def accelerator_reasons(accelerators: Mapping[str, AcceleratorHealth]) -> list[s
 
 
 def node_reasons(
-    mqtt: MqttHealth, teaching: TeachingHealth, reload_problem: str | None, bundle_changed: str | None
+    mqtt: MqttHealth,
+    teaching: TeachingHealth,
+    history: HistoryHealth,
+    reload_problem: str | None,
+    bundle_changed: str | None,
+    metrics_problem: str | None,
 ) -> list[str]:
-    """Return what is wrong with the node beside its streams and devices; for the last two see Health."""
+    """Return what is wrong with the node beside its streams and devices; for the last three see Health."""
     refused = mqtt.refused_subscriptions
     found = [
         f"the MQTT broker refuses subscriptions to {', '.join(refused)}" if refused else None,
@@ -54,6 +59,8 @@ def node_reasons(
         None if reload_problem is None else f"the config was not reloaded: {reload_problem}",
         bundle_changed,
         None if teaching.problem is None else f"teaching: {teaching.problem}",
+        None if history.problem is None else f"history: {history.problem}",
+        metrics_problem,
     ]
     return [reason for reason in found if reason is not None]
 

@@ -5,11 +5,15 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 
+from daemon.config.history import HistoryConfig
 from daemon.config.streams import StreamConfig
 from daemon.core.errors import Refused
 from daemon.core.records import Counters, EndedBy, Modality
+from daemon.fusion.events import EventSettings
 from daemon.fusion.fuse import Fused, FusionHead, StreamFusion
+from daemon.history.ring import MediaRing
 from daemon.node.health import StreamHealth
+from daemon.node.history_inbox import HistoryInbox
 from daemon.node.input_health import inputs_health
 from daemon.node.intake import Intake
 from daemon.node.near_misses import NearMisses
@@ -26,9 +30,10 @@ from daemon.pipeline.live import LiveFusion, LiveStream
 from daemon.pipeline.ordered import OrderedFlow
 from daemon.pipeline.preparation import Preparation, encoder_counters
 from daemon.pipeline.recent import RecentInput
-from daemon.pipeline.recogniser import Recogniser
+from daemon.pipeline.recogniser import Recogniser, event_settings
 from daemon.runtime.heartbeat import Heartbeat
 from daemon.runtime.processor import ProcessorShare
+from daemon.sources.factory import keeps_packets
 from daemon.sources.text import TextInlet
 from daemon.sources.view import Views
 
@@ -55,11 +60,14 @@ class Stream:
         on_change: Callable[[], None],
         peaks: PeakQueue | None = None,
         views: Mapping[str, Views] = NO_VIEWS,
+        history: HistoryConfig | None = None,
+        inbox: HistoryInbox | None = None,
     ) -> None:
         """Raises Refused when the bundle uses nothing that the stream's sources deliver.
 
         `on_change` is called when the state of a source or of the switch has changed. `peaks` takes the peaks of events
         where labels can be taught; None: they cannot. `views` has the cameras that other streams look at, by stream.
+        `history` says how events are kept, and `inbox` takes them; None: none are.
         """
         self.name = name
         self.counters = counters
@@ -68,6 +76,8 @@ class Stream:
         self.recent = RecentInput(recogniser.bundle.manifest) if is_taught else None
         self.peaks = EventPeaks(name, peaks) if peaks is not None and is_taught else None
         self._near_misses = NearMisses(name, peaks) if peaks is not None and is_taught else None
+        self.ring = None if history is None or is_in_order(config) else _new_ring(config, history)
+        self._inbox = inbox
         self._config = config
         self._recogniser, self._bundle = recogniser, bundle
         self._publisher = publisher
@@ -83,19 +93,27 @@ class Stream:
         self._takes_text = config.text.enabled and "text" in manifest.senses and not is_in_order(config)
         own, viewed = views.get(name), config.camera.view_of if config.camera is not None else None
         self._looks_at = None if viewed is None else views.get(viewed)
-        self._sources = StreamSources(
-            name, config, manifest, counters, on_change=on_change, views=own, looks_at=self._looks_at
-        )
         # what people who look at the node see of the stream
         self.watching = Watching(name, self._gates)
-        self._intake = Intake(config, counters, publisher, self.recent, self.watching, own)
+        self._intake = Intake(config, counters, publisher, self.recent, self.watching, own, self.ring)
+        self._sources = StreamSources(
+            name,
+            config,
+            manifest,
+            counters,
+            on_change=on_change,
+            views=own,
+            looks_at=self._looks_at,
+            packets=None if self.ring is None else self._intake.take_packet,
+        )
         if not self._sources and not self._takes_text:
             raise Refused(f"streams.{name}: captures nothing that the bundle {manifest.id} uses")
 
     def live(self, recogniser: Recogniser, bundle: PublishedBundle, head: FusionHead) -> LiveStream:
         """Return what the shared fusion thread needs of this stream under a bundle."""
         manifest = recogniser.bundle.manifest
-        publish = partial(self._publish, bundle.with_labels(manifest.labels_in(self.name)))
+        settings = event_settings(manifest, self._config.events, self.name)
+        publish = partial(self._publish, bundle.with_labels(manifest.labels_in(self.name)), settings)
         counters = encoder_counters(manifest.encoder_modalities, self.counters)
         return LiveStream(self.name, self._new_fusion(recogniser, head), publish, counters)
 
@@ -250,13 +268,13 @@ class Stream:
     def _forget_view(self) -> None:
         """Forget the pictures of another stream's camera once it is closed on request."""
         if self._looks_at is not None and self._looks_at.is_closed:
-            self.watching.forget("image")
-            if self.recent is not None:
-                self.recent.forget("image")
+            self._intake.forget("image")
 
-    def _publish(self, bundle: PublishedBundle, fused: Fused) -> None:
+    def _publish(self, bundle: PublishedBundle, settings: EventSettings, fused: Fused) -> None:
         self._publisher.publish(bundle, fused)
         self.watching.observe(bundle, fused, self._publisher.delay_ns)
+        if self._inbox is not None:
+            self._inbox.observe(self.name, bundle.view.id, settings, fused, self._publisher.delay_ns)
         if self.peaks is not None:
             self.peaks.observe(bundle.view.labels, bundle.fingerprints, fused, self._publisher.delay_ns)
         if self._near_misses is not None:
@@ -272,3 +290,8 @@ class Stream:
 
     def _new_fusion(self, recogniser: Recogniser, head: FusionHead) -> StreamFusion:
         return recogniser.new_fusion(head, self.name, self._config.fusion, self._config.events)
+
+
+def _new_ring(config: StreamConfig, history: HistoryConfig) -> MediaRing:
+    """Return what keeps the latest seconds of a stream: an event is known `min_duration_s` after it has begun."""
+    return MediaRing(has_packets=keeps_packets(config), before_s=history.before_s + config.events.min_duration_s)

@@ -7,6 +7,7 @@ from operator import attrgetter
 from daemon.bundle.taught import Taught
 from daemon.config.mqtt import RecognitionsConfig
 from daemon.core.errors import InputError
+from daemon.core.histogram import Histogram
 from daemon.core.logs import rate_limited_logger
 from daemon.core.records import Event, Recognition
 from daemon.core.timing import monotonic_ns, wall_time
@@ -78,6 +79,8 @@ class StreamPublisher:
         self.delay_ns = 0
         self.recognitions = 0
         self.events = 0
+        # from capture until the recognition reaches the MQTT client
+        self.durations = Histogram()
 
     def begin(self) -> None:
         """Publish the state of a stream in which nothing is recognised yet."""
@@ -120,7 +123,9 @@ class StreamPublisher:
             return
         self._send("recognition", payload)
         if not self._in_order:
-            self._latencies.add(monotonic_ns() - recognition.moment.time_ns)
+            duration_ns = monotonic_ns() - recognition.moment.time_ns
+            self._latencies.add(duration_ns)
+            self.durations.add(duration_ns)
 
     def _publish_event(self, bundle: PublishedBundle, event: Event) -> None:
         self.events += 1

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from daemon.bundle.manifest import Manifest
 from daemon.config.streams import StreamConfig
+from daemon.core.media import PacketSink
 from daemon.core.ports import Deliver
 from daemon.core.records import Counters, Modality
 from daemon.core.timing import seconds_until
@@ -31,10 +32,12 @@ class StreamSources:
         on_change: Callable[[], None],
         views: Views | None = None,
         looks_at: Views | None = None,
+        packets: PacketSink | None = None,
     ) -> None:
         """`on_change` is called when the state of a source has changed.
 
         `views` has the streams that look at this one's camera. `looks_at` has the camera that this one looks at.
+        `packets` gets the coded packets of the camera, if the stream may keep them.
         """
         self._name, self._config = name, config
         self._counters = counters
@@ -48,6 +51,7 @@ class StreamSources:
             counters=counters,
             views=views,
             looks_at=looks_at,
+            packets=packets,
         )
         self._running: dict[str, SupervisedSource] = {}
         self._switch = Switch()

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from daemon.core.logs import rate_limited_logger
 from daemon.core.text import clean
 from daemon.core.timing import NS_PER_S, monotonic_ns
-from daemon.node.health import AcceleratorHealth, SourceHealth, is_opening
+from daemon.node.accelerator_health import AcceleratorHealth
+from daemon.node.health import SourceHealth, is_opening
 from daemon.node.status import accelerator_reasons
 from daemon.node.switches import Closed
 from daemon.runtime.heartbeat import Certainty, Heartbeat, hung_loops

@@ -8,7 +8,7 @@ from daemon.core.timing import monotonic_ns, wall_time
 from daemon.mqtt.commands import Arguments, InvalidCommand, Request
 from daemon.mqtt.session import Session
 from daemon.mqtt.teaching_payloads import TeachingPayload
-from daemon.node.health import TeachingHealth
+from daemon.node.kept_health import TeachingHealth
 from daemon.node.teaching_inbox import TeachingInbox
 from daemon.node.teaching_state import TeachingFacts, teaching_payload
 from daemon.node.teaching_work import TeachingWork

@@ -87,11 +87,7 @@ class TeachingCommands:
 
     def _event(self, arguments: TeachWrongArguments) -> Peak:
         if arguments.event is not None:
-            open_peak = next((peak for peak in self.live.open_peaks() if peak.event == arguments.event), None)
-            peak = open_peak or self.store.peak(arguments.event)
-            if peak is None:
-                raise InvalidCommand(f"no event {arguments.event!r} is known; events are kept for 7 days")
-            return peak
+            return peak_of_event(self.store, self.live, arguments.event)
         stream = arguments.stream
         labels = self.labels - self.live.bundle.fixed_labels
         of_labels = [peak for peak in self.live.open_peaks() if peak.label in labels]
@@ -119,6 +115,15 @@ class TeachingCommands:
                 raise InvalidCommand(f"{label} is a label of {self.live.bundle.name}: it was not taught here")
             raise InvalidCommand(unknown_label(label, self.labels))
         return label
+
+
+def peak_of_event(store: TeachingStore, live: TeachingInput, event: str) -> Peak:
+    """Return the highest moment of an event, of one that is open too. Raises InvalidCommand where none is known."""
+    open_peak = next((peak for peak in live.open_peaks() if peak.event == event), None)
+    peak = open_peak or store.peak(event)
+    if peak is None:
+        raise InvalidCommand(f"no event {event!r} is known; events are kept for 7 days")
+    return peak
 
 
 def unknown_label(label: str, labels: frozenset[str]) -> str:

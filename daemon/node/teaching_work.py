@@ -25,7 +25,7 @@ from daemon.node.encoding_again import EncodingAgain
 from daemon.node.fit_record import FitBasis, doublings, event_times
 from daemon.node.fits import Fits, Wanted
 from daemon.node.presses import Press, Presses, taken_from
-from daemon.node.questions import Reviewer, answer, latest_question
+from daemon.node.questions import Reviewer, answer, answer_about, latest_question
 from daemon.node.taught_goal import Goal, goal_of
 from daemon.node.teaching_commands import Done, TeachingCommands, check_label
 from daemon.node.teaching_file import TeachingFile
@@ -93,7 +93,7 @@ class TeachingWork:
                 return
             labels = frozenset(label.name for label in self._label_facts(store))
             if isinstance(arguments, TeachAnswerArguments):
-                done = answer(store, arguments, self._live.bundle, labels)
+                done = self._answer(store, arguments, labels)
             else:
                 goal = self._goal(store, self._label_facts(store), self._background_counts(store, now_ns))
                 commands = TeachingCommands(store, self._live, self._fits, labels, goal)
@@ -102,6 +102,11 @@ class TeachingWork:
             self._refuse(request, error)
         else:
             self._done(request, done)
+
+    def _answer(self, store: TeachingStore, arguments: TeachAnswerArguments, labels: frozenset[str]) -> Done:
+        if arguments.event is not None:
+            return answer_about(store, arguments, arguments.event, self._live, labels)
+        return answer(store, arguments, self._live.bundle, labels)
 
     def look(self, now_ns: int, *, is_busy: bool) -> None:
         """Do what is due. With `is_busy` a command was obeyed: its effect is told at once."""

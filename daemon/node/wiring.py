@@ -9,10 +9,19 @@ from functools import partial
 from pathlib import Path
 
 from daemon import __version__
-from daemon.config.node import Config, fit_record, models_directory, state_directory, teaching_database
+from daemon.config.node import (
+    Config,
+    fit_record,
+    history_directory,
+    local_socket,
+    models_directory,
+    state_directory,
+    teaching_database,
+)
 from daemon.core.document import Loaded
 from daemon.core.records import MODALITIES, Counters, Modality
 from daemon.core.timing import monotonic_ns
+from daemon.history.records import Quota
 from daemon.mqtt.home_assistant.ledger import FILE_NAME
 from daemon.mqtt.session import Session
 from daemon.node.active_bundle import ActiveBundle, published_bundle
@@ -29,8 +38,22 @@ from daemon.node.fit_child import ChildFits
 from daemon.node.fit_record import FitRecordFile, event_times
 from daemon.node.fits import Fits
 from daemon.node.health_topics import HealthTopics
+from daemon.node.historian import Historian, NoHistorian
+from daemon.node.history_disk import HistoryDisk
+from daemon.node.history_inbox import HistoryInbox
+from daemon.node.history_topics import SNAPSHOTS_FILE, SnapshotTopics
+from daemon.node.history_work import HistoryInput, HistoryWork
 from daemon.node.latency import ErrorCount, Latencies
 from daemon.node.live_input import LiveInput
+from daemon.node.local_commands import LocalCommands
+from daemon.node.local_following import Following
+from daemon.node.local_history import LocalHistory
+from daemon.node.local_host import LocalHost
+from daemon.node.local_node import LocalMachine, LocalNode
+from daemon.node.local_requests import LocalRequests, handlers
+from daemon.node.local_server import LocalServer
+from daemon.node.metrics_input import MetricsInput
+from daemon.node.metrics_thread import MetricsThread, NoMetrics
 from daemon.node.node import Node, Updates
 from daemon.node.peaks import PeakQueue
 from daemon.node.presses import Presses
@@ -51,13 +74,18 @@ from daemon.updates.steps import ChildRunner
 from daemon.updates.updater import Updater
 
 TEACHING_DISABLED = "teaching.enabled in config.yaml is false"
+BYTES_PER_MB, SECONDS_PER_DAY = 1_000_000, 86_400
+
 CANNOT_BE_TAUGHT = "a stream is replayed as fast as possible: such a node cannot be taught"
 
 
-def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) -> Node:
+def build(
+    config: Loaded[Config], startup: Startup | None, stop: StopRequest, local_host: LocalHost | None = None
+) -> Node:
     """Build a node that is ready to run. Raises Refused when the config or its bundle cannot be used.
 
     `startup` knows the active bundle of a node whose bundles are replaced; without it the config's own bundle runs.
+    Without `local_host` no program of this machine can ask the node.
     """
     settings = config.document
     state = state_directory(settings)
@@ -72,7 +100,9 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
     publishers = {name: _publisher(name, settings, session, latencies) for name in settings.streams}
     teaching = Counters()
     peaks = PeakQueue(teaching) if settings.can_teach else None
-    new_stream = partial(_new_stream, settings, publishers, counters, peaks, views_of(settings.streams), changed)
+    history = Counters()
+    inbox = None if settings.history is None else HistoryInbox(settings.streams, settings.history, history)
+    new_stream = partial(_new_stream, settings, publishers, counters, peaks, inbox, views_of(settings.streams), changed)
     bundle = published_bundle(recogniser, errors)
     streams = {name: new_stream(name, recogniser, bundle) for name in settings.streams}
     live = [stream for stream in streams.values() if stream.is_live]
@@ -85,11 +115,21 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
     updater = None if updates is None else updates.updater
     live_input = LiveInput(streams, active, peaks, _text_alone(settings), teaching)
     teacher = _teacher(settings, live_input, updater, bases, session, teaching, changed)
+    following = Following(session, {name: stream.watching for name, stream in streams.items()})
+    historian = _historian(settings, inbox, streams, session, history, following)
     control = Control(settings, streams, switches, active, updater, teacher)
     commands = CommandThread(control, session)
+    local_commands = LocalCommands(commands)
+    local_node = LocalNode(settings, state, streams, active, session, local_commands)
+    local_history = LocalHistory(settings.history, history_directory(settings), historian, local_commands)
+    local = None if local_host is None else _local(settings, local_host, stop, local_node, local_history, following)
     bundle_watch = BundleWatch(active, on_change=changed.set)
     device_id = DeviceId(state / "device_id")
-    reporter = Reporter(settings.node, device_id, monotonic_ns(), session, streams, latencies, bundle_watch, teacher)
+    reporter = Reporter(
+        settings.node, device_id, monotonic_ns(), session, streams, latencies, bundle_watch, teacher, historian
+    )
+    models = None if updates is None else updates.topic
+    metrics = _metrics(settings, MetricsInput(reporter, active, publishers, models), changed)
     return Node(
         config=settings,
         session=session,
@@ -100,11 +140,14 @@ def build(config: Loaded[Config], startup: Startup | None, stop: StopRequest) ->
         updates=updates,
         switches=switches,
         commands=commands,
+        local=local,
         device_id=device_id,
         reporter=reporter,
         health_topics=HealthTopics(settings.health.every_s),
         bundle_watch=bundle_watch,
         teacher=teacher,
+        historian=historian,
+        metrics=metrics,
         changed=changed,
         stop=stop,
     )
@@ -128,6 +171,7 @@ def _new_stream(
     publishers: dict[str, StreamPublisher],
     counters: dict[str, dict[Modality, Counters]],
     peaks: PeakQueue | None,
+    inbox: HistoryInbox | None,
     views: Mapping[str, Views],
     changed: threading.Event,
     name: str,
@@ -145,7 +189,21 @@ def _new_stream(
         on_change=changed.set,
         peaks=peaks,
         views=views,
+        history=settings.history,
+        inbox=inbox,
     )
+
+
+def _local(
+    settings: Config,
+    host: LocalHost,
+    stop: StopRequest,
+    node: LocalNode,
+    history: LocalHistory,
+    following: Following,
+) -> LocalServer:
+    requests = LocalRequests(handlers(node, LocalMachine(host, stop), history))
+    return LocalServer(host.socket, local_socket(settings), requests, following)
 
 
 def _text_alone(settings: Config) -> frozenset[str]:
@@ -186,6 +244,32 @@ def _teacher(
         derivation=Derivation(bases, fits, settings.teaching),
     )
     return Teacher(TeachingWork(settings, parts, session, counters), session, counters, on_change=changed.set)
+
+
+def _metrics(settings: Config, source: MetricsInput, changed: threading.Event) -> MetricsThread | NoMetrics:
+    return NoMetrics() if settings.metrics is None else MetricsThread(settings.metrics, source, changed.set)
+
+
+def _historian(
+    settings: Config,
+    inbox: HistoryInbox | None,
+    streams: Mapping[str, Stream],
+    session: Session,
+    counters: Counters,
+    following: Following,
+) -> Historian | NoHistorian:
+    """Return the thread `history`, or what stands in for it on a node that keeps no events."""
+    config, path = settings.history, state_directory(settings) / SNAPSHOTS_FILE
+    is_on = config is not None and config.publish_snapshots
+    topics = SnapshotTopics(settings.node, settings.streams, session, path, counters, is_on=is_on)
+    if config is None or inbox is None:
+        return NoHistorian(topics)
+    rings = {name: stream.ring for name, stream in streams.items() if stream.ring is not None}
+    heard = frozenset(name for name, stream in settings.streams.items() if stream.may_hear)
+    quota = Quota(round(config.quota_mb * BYTES_PER_MB), config.max_age_days * SECONDS_PER_DAY)
+    disk = HistoryDisk(history_directory(settings), quota)
+    work = HistoryWork(config, HistoryInput(inbox, rings, heard), disk, topics, counters, following.hear_kept)
+    return Historian(work, inbox, disk, list(rings.values()), quota, counters)
 
 
 def _updates(config: Loaded[Config], startup: Startup, host: UpdateHost, session: Session) -> Updates:

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from daemon.config.streams import CameraConfig, PictureConfig, Region, StreamConfig, is_url
+from daemon.core.media import PacketSink
 from daemon.core.ports import Source
 from daemon.core.records import Counters, Modality
 from daemon.core.timing import NS_PER_S
@@ -78,12 +79,14 @@ def build_sources(
     at_once: bool = False,
     views: Views | None = None,
     looks_at: Views | None = None,
+    packets: PacketSink | None = None,
 ) -> dict[str, Source]:
     """Return the configured sources by name: camera, microphone, replay.
 
     `sample_rate_hz` is the sample rate of the sound (None: no sound). `picture` says whether pictures are needed.
     With `at_once`, files are read as fast as possible. With `views` other streams look at the camera: its pictures then
     have no region yet. `looks_at` has the pictures of the stream at whose camera this one looks.
+    `packets` gets the coded packets of the camera, if the stream may keep them.
     A source that would deliver nothing is left out.
     Raises DocumentError when the file with the lines of a replay is wrong.
     """
@@ -111,10 +114,20 @@ def build_sources(
         channel = (microphone.channel_index or 0) if microphone else 0
         upright = stream.camera.model_copy(update={"region": Region()}) if views is not None else stream.camera
         preparation = _preparation(upright, picture)
-        sources["camera"] = _camera(stream.camera, preparation, camera_rate_hz, channel, counters, at_once)
+        sink = packets if keeps_packets(stream) else None
+        sources["camera"] = _camera(stream.camera, preparation, camera_rate_hz, channel, counters, at_once, sink)
     if microphone and not is_camera_sound and sample_rate_hz:
         sources["microphone"] = Microphone(microphone.device, microphone.channel_index, sample_rate_hz, counters)
     return sources
+
+
+def keeps_packets(stream: StreamConfig) -> bool:
+    """Return whether the packets of the stream's camera may be kept: it sends some, and they show nothing hidden.
+
+    The pictures of other streams are changed: by masks, rotation or a region, as those of a view are.
+    """
+    camera = stream.camera
+    return camera is not None and is_url(camera.device) and PicturePreparation(camera).changes_nothing
 
 
 def views_of(streams: Mapping[str, StreamConfig]) -> dict[str, Views]:
@@ -156,10 +169,11 @@ def _camera(
     channel: int,
     counters: Mapping[Modality, Counters],
     at_once: bool,
+    packets: PacketSink | None,
 ) -> Source:
     device = camera.device
     if is_url(device):
-        return _network_camera(str(device), camera, picture, sample_rate_hz, channel, counters)
+        return _network_camera(str(device), camera, picture, sample_rate_hz, channel, counters, packets)
     if camera.is_file:
         from daemon.sources.files.replay import Recording, ReplaySource
 
@@ -178,12 +192,21 @@ def _network_camera(
     sample_rate_hz: int | None,
     channel: int,
     counters: Mapping[Modality, Counters],
+    packets: PacketSink | None,
 ) -> Source:
     from daemon.sources.network.camera import MIN_READ_TIMEOUT_S, NetworkCamera
 
     read_timeout_s = max(MIN_READ_TIMEOUT_S, stall_after_s(camera))
     stream = NetworkCamera(
-        url, counters, picture, sample_rate_hz, channel, camera.fps, read_timeout_s, camera.transports
+        url,
+        counters,
+        picture,
+        sample_rate_hz,
+        channel,
+        camera.fps,
+        read_timeout_s,
+        camera.transports,
+        packets=packets,
     )
     if urlsplit(url).scheme not in ("http", "https"):
         return stream
@@ -200,6 +223,7 @@ def _network_camera(
         wants_sound=sample_rate_hz is not None,
         fps=camera.fps,
         read_timeout_s=read_timeout_s,
-        playlist=HlsCamera(url, counters, picture, sample_rate_hz, channel, camera.fps, read_timeout_s),
+        playlist=HlsCamera(url, counters, picture, sample_rate_hz, channel, camera.fps, read_timeout_s, packets),
         other=stream,
+        packets=packets,
     )

@@ -33,11 +33,14 @@ class PicturePreparation:
         self._region = None if config.region == Region() else config.region
         self._masks: tuple[Shapes, tuple[Mask, ...]] = ([], ())
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether nothing is configured."""
+        return not self._polygons and self._rotation is None and self._region is None
+
     def prepare(self, frame: Frame) -> Frame:
         """Return the prepared frame, or the same frame where nothing is configured."""
-        if self._polygons or self._rotation is not None or self._region is not None:
-            return frame.deferred(self._apply)
-        return frame
+        return frame if self.changes_nothing else frame.deferred(self._apply)
 
     def _apply(self, frame: Frame) -> Frame:
         planes = frame.planes

@@ -19,6 +19,7 @@ ELSEWHERE = {
     ("teaching/sounds.py", "open"): "bytes in memory as WAV",
     ("node/teaching_work.py", "open"): "`TeachingFile.open`, which opens the store",
     ("node/systemd.py", "connect"): "the socket of the service manager",
+    ("node/local_socket.py", "connect"): "a socket that another daemon may have left",
 }
 
 

@@ -7,7 +7,16 @@ import sys
 
 import pytest
 
-from daemon.core.logs import MAX_REMEMBERED, QUIET_S, RATE_LIMITED, RepeatFilter, rate_limited_logger
+from daemon.core.logs import (
+    MAX_LINE_CHARS,
+    MAX_LINES,
+    MAX_REMEMBERED,
+    QUIET_S,
+    RATE_LIMITED,
+    RememberedLog,
+    RepeatFilter,
+    rate_limited_logger,
+)
 
 
 def record(message: str) -> logging.LogRecord:
@@ -58,3 +67,30 @@ def test_a_line_has_time_level_module_and_message() -> None:
     program = "from daemon.core.logs import *; start_logging('info'); logging.getLogger('daemon.a.b').info('%d', 7)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO daemon\.a\.b: 7\n", done.stderr)
+
+
+def test_the_latest_lines_are_remembered_without_credentials(capsys: pytest.CaptureFixture[str]) -> None:
+    remembered = RememberedLog()
+    logger = logging.Logger("daemon.a")
+    logger.addHandler(remembered)
+    for number in range(MAX_LINES + 5):
+        logger.info("line %d", number)
+    lines = remembered.lines()
+    assert len(lines) == MAX_LINES
+    assert (lines[0].number, lines[-1].text) == (6, f"line {MAX_LINES + 4}")
+    assert (lines[0].level, lines[0].module) == ("info", "daemon.a")
+    last = lines[-1].number
+    assert remembered.lines(last) == []
+    logger.warning("rtsp://me:hunter2@cam/x %s", "x" * 10_000)
+    logger.warning("%d", "no number")
+    try:
+        raise ValueError("password=hunter2")
+    except ValueError:
+        logger.exception("failed")
+    opened, odd, failed = remembered.lines(last)
+    assert opened.text.startswith("rtsp://***@cam/x xxx")
+    assert len(opened.text) == MAX_LINE_CHARS
+    assert odd.text == "%d"
+    assert failed.text.startswith("failed\nTraceback")
+    assert failed.text.endswith("ValueError: password=***")
+    assert "line 0" in capsys.readouterr().err

@@ -24,6 +24,7 @@ devices: {gpu_delegate: {library: ./delegate.so}}
 mqtt:
   password_file: password
   tls: {ca_file: ca.pem, certificate_file: own.pem, key_file: own.key}
+metrics: {token_file: token}
 streams:
   a: {camera: 7, microphone: default}
   b: {camera: /dev/v4l/by-id/cam, microphone: default}
@@ -72,7 +73,7 @@ def test_everything_that_a_config_names_is_needed(tmp_path: Path) -> None:
     needs = {need.path.removeprefix(f"{tmp_path}/"): need for need in needs_of(load_config(path))}
     essential = {"config.yaml", "bundle", "password", "ca.pem", "own.pem", "own.key"}
     assert {path for path, need in needs.items() if need.essential} == essential
-    others = {"root.json", "delegate.so", "/srv/models", "clip.mp4", "lines.txt", STATE_DIRECTORY}
+    others = {"root.json", "token", "delegate.so", "/srv/models", "clip.mp4", "lines.txt", STATE_DIRECTORY}
     devices = {"/dev/video7", "/dev/v4l/by-id/cam"}
     assert set(needs) == essential | others | devices
     assert {path for path, need in needs.items() if need.use == "device"} == devices

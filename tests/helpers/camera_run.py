@@ -19,7 +19,11 @@ class CameraRun(Recorded):
             config["microphone"] = {"device": "camera"}
         stream = StreamConfig.model_validate(config)
         self.source = build_sources(
-            stream, sample_rate_hz=RATE_HZ if sound else None, picture=picture, counters=self.counters
+            stream,
+            sample_rate_hz=RATE_HZ if sound else None,
+            picture=picture,
+            counters=self.counters,
+            packets=self.take_packet,
         )["camera"]
         self.stop = threading.Event()
 

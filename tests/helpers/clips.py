@@ -20,6 +20,8 @@ def write_clip(
     beeps_s: Sequence[float] = (),
     picture: bool = True,
     missing: Collection[int] = (),
+    video_codec: str = "libx264",
+    keys_s: float | None = None,
     audio_codec: str = "aac",
     pixel_format: str = "yuv420p",
     matrix: int | None = None,
@@ -30,14 +32,18 @@ def write_clip(
     """Write a clip: a grey picture that is white for one frame at each flash, and silence with 1 kHz beeps of 40 ms.
 
     `missing` are the numbers of omitted pictures. `matrix` is FFmpeg's number of the colour matrix (AVCOL_SPC) to
-    write into the file; grey is the same in all. `options` are those of FFmpeg's muxer.
+    write into the file; grey is the same in all. A key frame comes every `keys_s`.
+    `options` are those of FFmpeg's muxer.
     `sound_seconds` is the length of the sound, where it is another. All channels of `layout` have the same sound.
     """
     with av.open(str(path), "w", options=dict(options or {})) as container:
         if picture:
-            video = container.add_stream("libx264", rate=fps)
+            video = container.add_stream(video_codec, rate=fps)
             video.width, video.height, video.pix_fmt = *size, pixel_format
-            video.options = {"preset": "ultrafast", "bf": "2"}
+            # only one of the two reads each option
+            video.options = {"preset": "ultrafast", "bf": "2", "x265-params": "bframes=2:log-level=none"}
+            if keys_s is not None:
+                video.gop_size = round(keys_s * fps)
             if matrix is not None:
                 video.codec_context.colorspace = matrix
         if sound_hz:

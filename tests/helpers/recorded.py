@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from daemon.config.streams import StreamConfig
+from daemon.core.media import MediaPacket
 from daemon.core.ports import Source
 from daemon.core.records import MODALITIES, Block, Captured, Counters, Frame, Modality
 from daemon.core.timing import NS_PER_S, monotonic_ns
@@ -20,13 +21,20 @@ def _new_counters() -> dict[Modality, Counters]:
 
 @dataclass
 class Recorded:
-    """The frames and blocks of a source in their order, and what it dropped."""
+    """The frames, blocks and packets of a source, all of them in their order, and what it dropped."""
 
     frames: list[Frame] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
+    packets: list[MediaPacket] = field(default_factory=list)
+    order: list[MediaPacket | Captured] = field(default_factory=list)
     counters: dict[Modality, Counters] = field(default_factory=_new_counters)
 
+    def take_packet(self, packet: MediaPacket) -> None:
+        self.packets.append(packet)
+        self.order.append(packet)
+
     def take(self, item: Captured) -> None:
+        self.order.append(item)
         if isinstance(item, Frame):
             self.frames.append(item)
         elif isinstance(item, Block):
@@ -66,7 +74,9 @@ class Enough:
 def record(stream: StreamConfig, enough: Enough | None = None) -> Recorded:
     """Run the only source of a stream until `enough`, to its end, or for DEADLINE_S. Raises what the source raises."""
     recorded = Recorded()
-    sources = build_sources(stream, sample_rate_hz=RATE_HZ, picture=True, counters=recorded.counters)
+    sources = build_sources(
+        stream, sample_rate_hz=RATE_HZ, picture=True, counters=recorded.counters, packets=recorded.take_packet
+    )
     (source,) = sources.values()
     recorded.run_source(source, lambda: enough is not None and enough(recorded), threading.Event())
     return recorded

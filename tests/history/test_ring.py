@@ -2,16 +2,19 @@
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from daemon.core.errors import InputError
 from daemon.core.media import MediaFormat, MediaPacket
-from daemon.core.records import Block, Frame
+from daemon.core.records import Block, Deferred, Frame, Plane
 from daemon.core.timing import NS_PER_MS, NS_PER_S
 from daemon.history.own_pictures import MAX_FRAMES, PICTURES_HZ
-from daemon.history.ring import FALLBACK_NS, ITEM_BYTES, LATE_NS, MAX_BYTES, MAX_NS, MediaRing, Taken
+from daemon.history.ring import FALLBACK_ITEMS, FALLBACK_NS, ITEM_BYTES, LATE_NS, MAX_BYTES, MAX_NS, MediaRing, Taken
+from daemon.history.snapshots import jpeg_of
 
 FPS = 10
 H264 = MediaFormat("video", "h264", b"sets", 640, 480)
@@ -19,15 +22,8 @@ AAC = MediaFormat("audio", "aac", b"\x14\x08", sample_rate_hz=16_000, channels=1
 BEFORE_S = 5.0
 
 
-def encode(frame: Frame, quality: int) -> bytes:
-    assert 50 <= quality <= 100
-    if frame.planes[0][0, 0, 0] == 13:
-        raise InputError("cannot be converted")
-    return b"JPEG"
-
-
 def ring(*, has_packets: bool = True) -> MediaRing:
-    return MediaRing(has_packets=has_packets, before_s=BEFORE_S, encode=encode)
+    return MediaRing(has_packets=has_packets, before_s=BEFORE_S)
 
 
 def ns(at_s: float) -> int:
@@ -48,6 +44,10 @@ def block(at_s: float, level: float = 0.5) -> Block:
 
 def frame(at_s: float, shade: int = 0, size: tuple[int, int] = (64, 48)) -> Frame:
     return Frame((np.full((*size[::-1], 3), shade, np.uint8),), ns(at_s))
+
+
+def unusable() -> tuple[Plane, ...]:
+    raise InputError("cannot be converted")
 
 
 def film(into: MediaRing, start_s: float, end_s: float, *, keys_s: float = 2.0, size: int = 100) -> None:
@@ -180,14 +180,27 @@ def test_blocks_and_frames_are_left_out_while_packets_come_for_them() -> None:
     assert {packet.format for packet in taken.packets} == {H264, AAC}
     assert not taken.blocks
     # a camera that comes back with codecs that are not kept
-    later_s = 4 + FALLBACK_NS / NS_PER_S
-    for number in range(3):
-        kept.add(frame(later_s + number))
-        kept.add(block(later_s + number))
+    for number in range(8):
+        kept.add(frame(10 + number))
+        kept.add(block(10 + number))
     kept.encode_pictures()
-    taken = taken_from(kept, later_s)
-    assert [packet.format.is_own_picture for packet in taken.packets] == [True] * 3
-    assert len(taken.blocks) == 3
+    taken = taken_from(kept, 10)
+    # a frame and a block of the last packet came after it
+    assert times(taken.packets) == [9.0 + number for number in range(FALLBACK_ITEMS, 9)]
+    assert all(packet.format.is_own_picture for packet in taken.packets)
+    assert [each.start_ns for each in taken.blocks] == [ns(9 + number) for number in range(FALLBACK_ITEMS, 9)]
+    # and with codecs that are
+    film(kept, 20, 22)
+    kept.add(frame(22))
+    kept.encode_pictures()
+    assert not any(packet.format.is_own_picture for packet in taken_from(kept, 20).packets)
+    # and at a high rate
+    for number in range(100):
+        kept.add(block(30 + number / 50))
+        kept.add(frame(30 + number / 50))
+    kept.add(block(32))
+    taken = taken_from(kept, 30)
+    assert [each.start_ns for each in taken.blocks] == [ns(32)]
 
 
 def test_a_stream_that_hides_something_keeps_no_packet() -> None:
@@ -197,7 +210,7 @@ def test_a_stream_that_hides_something_keeps_no_packet() -> None:
     kept.add(frame(5))
     kept.encode_pictures()
     (own,) = taken_from(kept, 0).packets
-    assert own == MediaPacket(own.format, b"JPEG", ns(5), ns(5), ns(5), is_key=True)
+    assert own == MediaPacket(own.format, jpeg_of(frame(5)), ns(5), ns(5), ns(5), is_key=True)
     assert own.format == MediaFormat("video", "mjpeg", width=64, height=48, is_own_picture=True)
 
 
@@ -213,11 +226,14 @@ def test_five_pictures_a_second_are_encoded_and_no_more_wait_than_may() -> None:
     assert len({id(packet.format) for packet in taken.packets}) == 1
     assert kept.dropped == {"memory": 0, "busy": 0, "corrupt": 0}
     for number in range(MAX_FRAMES + 3):
-        kept.add(frame(20 + number, shade=13 if number == 4 else 0, size=(32, 32)))
+        later = frame(20 + number, size=(1920, 64))
+        kept.add(replace(later, content=Deferred(unusable)) if number == 4 else later)
     kept.encode_pictures()
     packets = taken_from(kept, 20).packets
     assert [packet.captured_ns // NS_PER_S for packet in packets] == [23, 25, 26, 27]
-    assert (packets[0].format.width, packets[0].format.height) == (32, 32)
+    # as large as the JPEG is
+    assert (packets[0].format.width, packets[0].format.height) == (1280, 42)
+    assert cv2.imdecode(np.frombuffer(packets[0].data, np.uint8), cv2.IMREAD_COLOR).shape == (42, 1280, 3)
     assert kept.dropped == {"memory": 0, "busy": 3, "corrupt": 1}
 
 
@@ -256,14 +272,14 @@ def test_a_muted_microphone_is_forgotten() -> None:
 def test_a_frame_that_is_being_encoded_when_the_camera_is_closed_is_forgotten() -> None:
     begun, closed = threading.Event(), threading.Event()
 
-    def encode_slowly(frame: Frame, quality: int) -> bytes:
+    def decoded_slowly() -> tuple[Plane, ...]:
         begun.set()
         assert closed.wait(10)
-        return b"JPEG"
+        return frame(0).planes
 
-    kept = MediaRing(has_packets=False, before_s=BEFORE_S, encode=encode_slowly)
+    kept = ring(has_packets=False)
     for number in range(3):
-        kept.add(frame(number))
+        kept.add(Frame(Deferred(decoded_slowly), ns(number)))
     thread = threading.Thread(target=kept.encode_pictures)
     thread.start()
     assert begun.wait(10)
@@ -283,6 +299,21 @@ def test_a_clip_does_not_begin_with_an_earlier_opening_of_the_camera() -> None:
     packets = taken_from(kept, 96).packets
     assert times(packets)[0] == 101
     assert all(packet.format is again for packet in packets)
+
+
+def test_a_clip_after_the_camera_has_stopped_is_one_of_sound() -> None:
+    kept = ring(has_packets=False)
+    kept.add(frame(0))
+    kept.encode_pictures()
+    for number in range(1500):
+        kept.add(block(number / 50))
+    slow = taken_from(kept, 9.0)  # a camera that is asked for a picture now and then
+    assert times(slow.packets) == [0]
+    assert slow.blocks[0].start_ns == 0
+    stopped = taken_from(kept, 25.0)
+    assert not stopped.packets
+    assert stopped.blocks[0].start_ns == ns(25)
+    assert not stopped.is_cut
 
 
 def test_an_open_clip_goes_on_within_a_group_of_pictures_that_is_too_large() -> None:

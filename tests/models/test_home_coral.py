@@ -15,7 +15,7 @@ from daemon.config.devices import DevicesConfig
 from daemon.inference.hardware import EdgeTpu
 from daemon.inference.model_file import input_spec, operator_name, output_spec, read_model
 from daemon.inference.placement import Machine
-from daemon.node.health import accelerator_health, encoder_health
+from daemon.node.accelerator_health import accelerator_health, encoder_health
 from daemon.pipeline.acceleration import accelerate, needed_outputs, placements_of
 from daemon.pipeline.offline import OfflineRecogniser, item_of
 from daemon.pipeline.recogniser import load_recogniser

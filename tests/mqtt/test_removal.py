@@ -23,7 +23,8 @@ OF_THE_NODE = [
 
 def test_the_topics_of_a_node_are_known_from_its_config_and_its_announcements() -> None:
     topics = retained_topics("hall", ["door"], "ha", b"")
-    assert topics[:-1] == [*OF_THE_NODE, "perceptd/hall/door/state", "perceptd/hall/door/states"]
+    of_stream = [f"perceptd/hall/door/{kind}" for kind in ("state", "states", "snapshot")]
+    assert topics[:-1] == [*OF_THE_NODE, *of_stream]
     assert topics[-1].startswith("ha/device/perceptd_hall_door_")
     single = "ha/sensor/perceptd_hall/door_label/config"
     announced = Ledger(node="hall", retained=(single, OF_THE_NODE[-1])).to_json()

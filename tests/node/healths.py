@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from daemon.inference.accelerator_status import AcceleratorState
 from daemon.mqtt.status_payload import NodeStatus
+from daemon.node.accelerator_health import AcceleratorHealth
 from daemon.node.health import (
-    AcceleratorHealth,
     Health,
     LatencyHealth,
     MqttHealth,
@@ -13,8 +13,8 @@ from daemon.node.health import (
     ProcessHealth,
     SourceHealth,
     StreamHealth,
-    TeachingHealth,
 )
+from daemon.node.kept_health import NO_HISTORY, TeachingHealth
 from daemon.runtime.liveness import SourceState
 
 TIME = "2026-01-31T12:00:00.000000Z"
@@ -70,6 +70,8 @@ def health(
     trouble: str | None = None,
     reload_problem: str | None = None,
     teaching_problem: str | None = None,
+    history_problem: str | None = None,
+    metrics_problem: str | None = None,
 ) -> Health:
     """The health of a node named hall, without streams where there are none given."""
     outbox = OutboxHealth(waiting=0, stored=published, stored_bytes=0, coalesced=0, trouble=outbox_trouble)
@@ -82,6 +84,7 @@ def health(
         status=status,
         trouble=trouble,
         reload_problem=reload_problem,
+        metrics_problem=metrics_problem,
         bundle=bundle,
         bundle_changed=bundle_changed,
         streams=dict(streams or {}),
@@ -99,6 +102,7 @@ def health(
             outbox=outbox,
         ),
         teaching=TeachingHealth(enabled=True, labels=0, examples=0, background=0, dropped={}, problem=teaching_problem),
+        history=NO_HISTORY if history_problem is None else NO_HISTORY.model_copy(update={"problem": history_problem}),
         process=ProcessHealth(
             uptime_s=published, cpu_s=1, peak_rss_mb=1, children_killed=0, children_left_behind=0, system_errors=0
         ),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from daemon.bundle.bundle import load_bundle
+from daemon.config.history import HistoryConfig
 from daemon.config.streams import CameraConfig, GatesConfig, MotionConfig, ReplayConfig, SoundConfig, StreamConfig
 from daemon.core.records import MODALITIES, Counters, Frame, Recognition
 from daemon.core.timing import NS_PER_S, monotonic_ns
@@ -36,7 +37,12 @@ class Node:
     """One live stream with a recording in which nothing happens."""
 
     def __init__(
-        self, directory: Path, config: StreamConfig, peaks: PeakQueue | None, views: Mapping[str, Views] = NO_VIEWS
+        self,
+        directory: Path,
+        config: StreamConfig,
+        peaks: PeakQueue | None,
+        views: Mapping[str, Views] = NO_VIEWS,
+        history: HistoryConfig | None = None,
     ) -> None:
         self.recogniser = load_recogniser(load_bundle(directory / "corner"))
         self.counters = {modality: Counters() for modality in MODALITIES}
@@ -51,6 +57,7 @@ class Node:
             on_change=bool,
             peaks=peaks,
             views=views,
+            history=history,
         )
         self.active = ActiveBundle(self.recogniser, bundle, [self.stream], on_change=bool)
 

@@ -36,6 +36,7 @@ def test_a_node_that_is_well_has_no_reason() -> None:
         (health(reload_problem="line 3"), "the config was not reloaded: line 3"),
         (health(bundle_changed="head.tflite has changed"), "head.tflite has changed"),
         (health(teaching_problem="the disk is full"), "teaching: the disk is full"),
+        (health(metrics_problem="the address is in use"), "the address is in use"),
         (health("failed", trouble="fusion has hung for 5 s", streams=FAILING, refused=["a"], reload_problem="b"),
          f"fusion has hung for 5 s; door/camera: {CAMERA}; the MQTT broker refuses subscriptions to a; "
          "the config was not reloaded: b"),

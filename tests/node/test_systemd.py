@@ -8,7 +8,8 @@ import pytest
 
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.inference.accelerator_status import AcceleratorState as AcceleratorState
-from daemon.node.health import AcceleratorHealth, SourceHealth, WorkloadHealth, overall
+from daemon.node.accelerator_health import AcceleratorHealth, WorkloadHealth
+from daemon.node.health import SourceHealth, overall
 from daemon.node.switches import Switch, closed_by
 from daemon.node.systemd import Notifier, Service, status_text
 from daemon.runtime.heartbeat import Heartbeat, HeartbeatStatus, hung_loops

@@ -239,6 +239,59 @@ def test_an_answer_teaches(node: Class, recognised: bool, arguments: dict, examp
     assert [each.label for each in node.store.examples()] == ["kettle boils"]
 
 
+@pytest.mark.parametrize(
+    ("label", "arguments", "examples", "wrong", "words"),
+    [
+        ("kettle boils", {"answer": "right"}, ["kettle boils", "kettle boils"], 0, "was right"),
+        ("kettle boils", {"answer": "wrong"}, ["kettle boils"], 1, "was wrong"),
+        ("kettle boils", {"answer": "was", "label": "tap runs"}, ["kettle boils", "tap runs"], 1, "was tap runs"),
+        ("speech", {"answer": "was", "label": "tap runs"}, ["kettle boils", "tap runs"], 0, "was tap runs"),
+        ("forgotten", {"answer": "was", "label": "tap runs"}, ["kettle boils", "tap runs"], 0, "was tap runs"),
+    ],
+)
+def test_an_answer_about_an_event_teaches(
+    node: Class, label: str, arguments: dict, examples: list[str], wrong: int, words: str
+) -> None:
+    node.press()
+    node.store.add_peak(replace(peak("e7"), label=label))
+    node.store.ask(Question("q1", "near_threshold", True, 1e9, replace(peak("e7"), label=label)))
+    answer = node.send("teach_answer", event="e7", **arguments)
+    assert answer.ok
+    assert answer.reason.startswith(f"{label} in kitchen at ")
+    assert answer.reason.endswith(words)
+    assert answer.result["event"] == "e7"
+    assert [each.label for each in node.store.examples()] == examples
+    assert sum(node.store.wrong_counts().values()) == wrong
+    assert node.store.questions() == [], "the question about it is answered too"
+    if len(examples) == 2:
+        assert "is there already" in node.send("teach_answer", event="e7", **arguments).reason
+    node.send("teach_undo")
+    assert [each.label for each in node.store.examples()] == ["kettle boils"]
+    assert node.store.wrong_counts() == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"answer": "right", "event": "e9"}, "no event 'e9' is known; events are kept for 7 days"),
+        ({"answer": "right", "event": "e7", "question": "q1"}, "question and event: expected one of them"),
+        ({"answer": "was", "event": "e7"}, "label: is missing; say what it was"),
+        ({"answer": "right", "event": "e7"}, "speech is a label of home: it is neither taught nor unlearnt"),
+        ({"answer": "wrong", "event": "e7"}, "speech is a label of home: it is neither taught nor unlearnt"),
+        ({"answer": "wrong", "event": "e8"}, "kettle boils was forgotten: nothing is left to correct"),
+        ({"answer": "was", "label": "speech", "event": "e8"}, "speech is a label of home already"),
+    ],
+)
+def test_an_answer_about_an_event_that_teaches_nothing_says_why(node: Class, arguments: dict, reason: str) -> None:
+    node.store.add_peak(replace(peak("e7"), label="speech"))
+    node.store.add_peak(peak("e8"))
+    answer = node.send("teach_answer", **arguments)
+    assert not answer.ok
+    assert reason in answer.reason
+    assert node.store.examples() == []
+    assert node.store.wrong_counts() == {}
+
+
 def test_background_is_gathered_but_not_around_presses_and_events(node: Class) -> None:
     def stored(seconds: int) -> int:
         before = sum(node.store.background_counts(ENCODERS).values())

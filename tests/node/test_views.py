@@ -12,6 +12,8 @@ from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.node.intake import Intake
 from daemon.node.stream_sources import StreamSources
 from daemon.node.switches import Switch
+from daemon.node.watching import Watching
+from daemon.pipeline.gates import Gates
 from daemon.sources.factory import views_of
 from tests.helpers.clips import write_clip
 from tests.helpers.format2_bundle import write_bundle
@@ -56,7 +58,8 @@ class Place:
             self.sources[name] = StreamSources(
                 name, stream, manifest, counters, on_change=self.changed, views=own, looks_at=looks_at
             )
-            self.intakes[name] = Intake(stream, counters, Publisher(), None, own)  # type: ignore[arg-type]
+            watching = Watching(name, Gates(stream.gates))
+            self.intakes[name] = Intake(stream, counters, Publisher(), None, watching, own)  # type: ignore[arg-type]
 
     def changed(self) -> None:
         """A state has changed: the tests look at it themselves."""

@@ -12,7 +12,7 @@ from daemon.config.devices import DelegateConfig, DevicesConfig
 from daemon.core.records import Frame
 from daemon.inference.graphs import write_head
 from daemon.inference.placement import Machine
-from daemon.node.health import accelerator_health, encoder_health
+from daemon.node.accelerator_health import accelerator_health, encoder_health
 from daemon.pipeline.acceleration import accelerate, needed_outputs
 from daemon.pipeline.head_use import used_outputs
 from daemon.pipeline.recogniser import Recogniser, load_recogniser

@@ -1,13 +1,16 @@
 """The demo of scripts/run: what it runs, what it prints, and its summary."""
 
+import json
+import re
 import signal
 import stat
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
-from demo_config import ready_bundle, takes_text, write_config
+from demo_config import ready_bundle, takes_text, write_config, write_shipped
 from demo_summary import event_lines
 
 from daemon.config.node import load_config
@@ -18,6 +21,22 @@ from tests.helpers.clips import write_clip
 
 TIME = "2026-01-31T12:00:00.000001Z"
 ROOT = Path(__file__).parents[2]
+
+
+def logged_in(printed: str) -> dict[str, object]:
+    """Follow the link that the demo has printed; return who may do what there, and what the node says of itself."""
+    link = re.search(r"in a browser, within ten minutes: (http://localhost:\d+/)(link/\S+)", printed)
+    assert link is not None, printed
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    browser.open(link[1] + link[2], timeout=30).close()
+    session, node = (json.load(browser.open(f"{link[1]}api/{what}", timeout=30)) for what in ("session", "describe"))
+    return {"role": session["role"], "node": node["node"], "history": node["history"] is not None}
+
+
+def test_the_shipped_config_is_run_with_a_history(tmp_path: Path) -> None:
+    config = load_config(write_shipped(tmp_path / "demo.yaml")).document
+    assert config.history is not None
+    assert config.model_copy(update={"history": None}) == load_config(ROOT / "config.yaml").document
 
 
 def test_the_demo_prints_what_the_node_publishes_and_a_summary() -> None:
@@ -31,6 +50,7 @@ def test_the_demo_prints_what_the_node_publishes_and_a_summary() -> None:
             lines.append(line)
             if "started" in line or "Traceback" in line:
                 break
+        opened = logged_in("".join(lines))
         demo.send_signal(signal.SIGINT)
         rest, _ = demo.communicate()
     finally:
@@ -39,6 +59,7 @@ def test_the_demo_prints_what_the_node_publishes_and_a_summary() -> None:
     printed = "".join(lines) + rest
     assert demo.returncode == 0, printed
     assert "Traceback" not in printed
+    assert opened == {"role": "owner", "node": "demo", "history": True}
     assert "is well" in printed
     assert "runs digits@" in printed
     assert "frames captured" in rest
@@ -88,6 +109,7 @@ def test_a_live_device_takes_texts_too_and_a_file_is_played_once(
     )
     assert stream.camera is None or stream.camera.loop is is_live
     assert config.bundle == str(tmp_path / "bundle")
+    assert config.history is not None
     assert stat.S_IMODE(path.stat().st_mode) == 0o600, "the URL of a camera may contain a password"
 
 

@@ -32,7 +32,8 @@ class Played(Recorded):
 
     def camera(self, url: str, *, sound: bool = True) -> HlsCamera:
         picture = PicturePreparation(CameraConfig(device=url))
-        return HlsCamera(url, self.counters, picture, RATE_HZ if sound else None, read_timeout_s=TIMEOUT_S)
+        rate_hz, take = RATE_HZ if sound else None, self.take_packet
+        return HlsCamera(url, self.counters, picture, rate_hz, read_timeout_s=TIMEOUT_S, packets=take)
 
     def take(self, item: Captured) -> None:
         with self.changed:

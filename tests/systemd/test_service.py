@@ -25,6 +25,9 @@ CONFIG = "/etc/perceptd/config.yaml"
 DROP_IN = f"/etc/systemd/system/{SERVICE}.d"
 INSTALLED = (
     "/etc/systemd/system/perceptd.service",
+    "/etc/systemd/system/perceptd.socket",
+    "/etc/systemd/system/perceptd-page.socket",
+    "/etc/systemd/system/perceptd-page.service",
     "/etc/sysusers.d/perceptd.conf",
     "/etc/udev/rules.d/51-perceptd.rules",
 )
@@ -252,7 +255,8 @@ def test_the_service_is_in_the_groups_that_own_devices(guest: Guest) -> None:
 
 
 def test_installed_files_belong_to_root(guest: Guest) -> None:
-    assert guest.run("systemd-analyze", "verify", "perceptd.service").stderr == ""
+    units = ("perceptd.service", "perceptd.socket", "perceptd-page.socket", "perceptd-page.service")
+    assert guest.run("systemd-analyze", "verify", *units).stderr == ""
     for path in INSTALLED:
         assert guest.run("stat", "--format=%U:%G %a", path).stdout == "root:root 644\n"
     assert guest.run("ls", "-d", DROP_IN, check=False).returncode != 0, "this is no Jetson"

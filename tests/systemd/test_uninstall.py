@@ -16,6 +16,7 @@ pytestmark = pytest.mark.xdist_group("guest")
 PASSWORD = "/etc/perceptd/mqtt-password"
 CERTIFICATE = "/etc/perceptd/certificates/ca.pem"
 DOWNLOADS = "/var/cache/perceptd"
+PAGE = "/var/lib/perceptd-page"
 SHARED_GROUPS = ("video", "audio", "plugdev", "apex", "render")
 TOPICS = {
     "perceptd/demo/availability",
@@ -41,8 +42,12 @@ def exists(guest: Guest, path: str) -> bool:
 
 
 def has_user(guest: Guest) -> tuple[bool, bool]:
-    """Return whether the user and the group perceptd exist."""
-    found = [guest.run("getent", table, "perceptd", check=False).returncode == 0 for table in ("passwd", "group")]
+    """Return whether one of the users, and whether one of the groups, perceptd and perceptd-page exists."""
+    names = ("perceptd", "perceptd-page")
+    found = [
+        any(guest.run("getent", table, name, check=False).returncode == 0 for name in names)
+        for table in ("passwd", "group")
+    ]
     return found[0], found[1]
 
 
@@ -70,7 +75,7 @@ def test_removal_keeps_config_and_state_and_another_installation_uses_them(guest
         done = guest.run("/opt/perceptd/scripts/install", "--remove")
         for topic in TOPICS:
             wait_until(lambda topic=topic: subscriber.payloads(topic)[-1] == b"", f"{topic} is empty")
-    kept = f"kept /etc/perceptd /var/lib/perceptd {BUNDLES} {DOWNLOADS} {DROP_IN}"
+    kept = f"kept /etc/perceptd /var/lib/perceptd {PAGE} {BUNDLES} {DOWNLOADS} {DROP_IN}"
     assert f"removed what the MQTT broker at 127.0.0.1:{broker.port} retained of node demo\n" in done.stdout
     assert f"perceptd {__version__} is removed.\n{kept}; scripts/install --purge removes them\n" in done.stdout
     assert has_user(guest) == (False, False)
@@ -84,8 +89,8 @@ def test_removal_keeps_config_and_state_and_another_installation_uses_them(guest
     assert [path for path in gone if exists(guest, path)] == []
     assert guest.run("cat", CONFIG).stdout == config
     assert owners(guest, f"{BUNDLES}/home/bundle.yaml") == "root:root 644"
-    assert guest.run("find", "/etc/perceptd", "/var/lib/perceptd", "!", "-user", "root").stdout == ""
-    assert guest.run("find", "/etc/perceptd", "/var/lib/perceptd", "!", "-group", "root").stdout == ""
+    assert guest.run("find", "/etc/perceptd", "/var/lib/perceptd", PAGE, "!", "-user", "root").stdout == ""
+    assert guest.run("find", "/etc/perceptd", "/var/lib/perceptd", PAGE, "!", "-group", "root").stdout == ""
 
     guest.run("sh", "-c", "mkdir /opt/perceptd && mv /var/tmp/venv /opt/perceptd/.venv")
     done = guest.run("/src/scripts/install")
@@ -105,7 +110,7 @@ def test_a_purge_removes_everything_and_names_what_a_broker_that_is_away_retains
     guest.run("sh", "-c", "mv /var/lib/perceptd /srv/state && ln -s /srv/state /var/lib/perceptd")
     done = guest.run("/src/scripts/install", "--purge")
     assert f"no connection to the MQTT broker at 127.0.0.1:{broker.port}: Connection refused" in done.stderr
-    assert f"removed with it: /etc/perceptd /var/lib/perceptd {BUNDLES} {DOWNLOADS}\n" in done.stdout
+    assert f"removed with it: /etc/perceptd /var/lib/perceptd {PAGE} {BUNDLES} {DOWNLOADS}\n" in done.stdout
     assert {f"  {topic}" for topic in TOPICS} <= set(done.stderr.splitlines())
     assert has_user(guest) == (False, False)
     assert all(guest.run("getent", "group", group).stdout for group in SHARED_GROUPS)
@@ -122,5 +127,5 @@ def test_a_purge_removes_everything_and_names_what_a_broker_that_is_away_retains
 def test_wrong_usage_is_refused(guest: Guest) -> None:
     done = guest.run("/src/scripts/install", "--delete", check=False)
     assert (done.returncode, done.stdout) == (64, "")
-    purged = f"/etc/perceptd, /var/lib/perceptd, {BUNDLES} and {DOWNLOADS}"
+    purged = f"/etc/perceptd, /var/lib/perceptd, {PAGE}, {BUNDLES} and {DOWNLOADS}"
     assert f"scripts/install --purge     remove it with {purged}" in done.stderr

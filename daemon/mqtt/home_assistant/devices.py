@@ -32,7 +32,7 @@ class Label:
 class StreamDevice:
     """A stream as Home Assistant shows it. `devices` are `camera` and `microphone`, if they can be switched.
 
-    `states` has the states of each group by its name.
+    `states` has the states of each group by its name. `has_snapshots`: snapshots of its events are published.
     """
 
     name: str
@@ -42,6 +42,7 @@ class StreamDevice:
     devices: frozenset[str]
     takes_text: bool
     states: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    has_snapshots: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,14 @@ def _label_template(idle: str) -> str:
 def _device_components(node: str, stream: StreamDevice, per_stream: bool) -> Components:
     key = object_id(stream.name)
     components = {f"{key}_{device}": _switch(node, stream, device, per_stream) for device in sorted(stream.devices)}
+    if stream.has_snapshots:
+        components[f"{key}_snapshot"] = available_with_node(node) | {
+            "platform": "image",
+            "name": entity_name(stream, "snapshot", per_stream),
+            "icon": "mdi:image-outline",
+            "image_topic": f"perceptd/{node}/{stream.name}/snapshot",
+            "content_type": "image/jpeg",
+        }
     if stream.takes_text:
         components[f"{key}_text"] = (
             available_with_stream(node, stream.name)

@@ -1,17 +1,21 @@
 """A camera or server that sends HLS: a playlist of short files with picture and sound."""
 
+import heapq
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from threading import Event
 
 from daemon.core.errors import SourceError
+from daemon.core.media import MediaPacket, PacketSink
 from daemon.core.ports import Deliver
-from daemon.core.records import Counters, Modality, delayed, moved
+from daemon.core.records import Captured, Counters, Modality, delayed, moved
 from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns, seconds_until
 from daemon.sources.hls.download import Download, Fetched
+from daemon.sources.hls.packets import KINDS, Kind, SegmentPackets
 from daemon.sources.hls.position import Position
-from daemon.sources.hls.segment import Item, SegmentDecoder
+from daemon.sources.hls.segment import SegmentDecoder
 from daemon.sources.hls.timing import Pace, SegmentClock
 from daemon.sources.hls.watch import PlaylistWatch
 from daemon.sources.network.camera import MIN_READ_TIMEOUT_S
@@ -45,6 +49,7 @@ class HlsCamera:
     An item is delivered when a delay after its stamp has passed, which is a little more than the length of a segment.
     The position in the stream outlives a failure: the next run goes on with the segment after the last one.
     `picture` None: no pictures. `sample_rate_hz` None: no sound.
+    `packets` gets the coded packets, each a little before what is decoded of it is delivered.
     """
 
     url: str = field(repr=False)
@@ -54,6 +59,7 @@ class HlsCamera:
     channel: int = 0
     fps: float | None = None
     read_timeout_s: float = MIN_READ_TIMEOUT_S
+    packets: PacketSink | None = None
     drift_ppm: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -66,6 +72,11 @@ class HlsCamera:
         """The modalities that are delivered."""
         modalities: tuple[tuple[Modality, object], ...] = (("image", self.picture), ("audio", self.sample_rate_hz))
         return frozenset(modality for modality, setting in modalities if setting)
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of packets that are handed on."""
+        return tuple(kind for kind, modality in KINDS.items() if modality in self.used)
 
     def run(self, deliver: Deliver, stop: Event) -> None:
         """Deliver until stopped. Raises SourceError when the stream does not open, stalls or ends."""
@@ -100,6 +111,7 @@ class _Player:
         self._decoder = decoder
         self._deliver = deliver
         self._has_begun = False
+        self._kept = SegmentPackets(*camera.kinds) if camera.packets else None
 
     def play(self, label: str, stop: Event) -> None:
         """Play until stopped. Raises SourceError when no segment comes in time, and when the stream has ended."""
@@ -149,20 +161,30 @@ class _Player:
         continues = clock.continues(span_ns, fetched.missed_ns) and not fetched.starts_anew
         if not continues or fetched.missed_ns:
             self._deliver_in_time(self._decoder.finish(), stop)
+            if self._kept is not None:
+                self._kept.restart()
         clock.begin(span_ns, fetched.arrived_ns, monotonic_ns(), continues=continues)
         camera.drift_ppm = clock.drift_ppm
         camera.pace.begin(clock.start_ns, fetched.ready_ns, self._watch.step_ns + MARGIN_NS)
-        self._deliver_in_time(self._decoder.items(fetched.data, clock.turns), stop)
+        items: Iterator[tuple[int, Captured | MediaPacket]] = self._decoder.items(fetched.data, clock.turns)
+        if self._kept is not None:
+            # a packet comes before what is decoded of it
+            items = heapq.merge(self._kept.items(fetched.data, clock.turns), items, key=itemgetter(0))
+        self._deliver_in_time(items, stop)
         self._has_begun = True
 
-    def _deliver_in_time(self, items: Iterable[Item], stop: Event) -> None:
-        """Deliver each item when it is due."""
+    def _deliver_in_time(self, items: Iterable[tuple[int, Captured | MediaPacket]], stop: Event) -> None:
+        """Deliver each item when it is due. A packet is handed on as soon as what comes before it is delivered."""
         for end_ns, item in items:
             offset_ns = self._camera.clock.offset_ns(end_ns)
             due_ns = self._camera.pace.due_ns(end_ns + offset_ns)
+            delay_ns = due_ns - end_ns - offset_ns
+            if isinstance(item, MediaPacket):
+                if self._camera.packets is not None:
+                    self._camera.packets(replace(item, captured_ns=item.pts_ns + offset_ns, delay_ns=delay_ns))
+                continue
             if due_ns - monotonic_ns() > SHORTEST_WAIT_NS:
                 stop.wait(seconds_until(due_ns))
             if stop.is_set():
                 return
-            delay_ns = due_ns - end_ns - offset_ns
             self._deliver(delayed(moved(item, offset_ns), delay_ns))

@@ -52,7 +52,7 @@ def contents_of(data: bytes) -> Contents:
     end_ns = -1
     found: set[Modality] = set()
     try:
-        with _opened(data) as container:
+        with opened(data) as container:
             for packet in container.demux(*container.streams.video[:1], *container.streams.audio[:1]):
                 at_ns = pts_ns(packet)
                 if at_ns is None or not packet.size:
@@ -142,7 +142,7 @@ class SegmentDecoder:
 
     def _decode(self, data: bytes, turns: int, kind: str, result: type[Decoded]) -> Iterator[Decoded]:
         """Decode one stream of a segment. What cannot be decoded is dropped and counted."""
-        container = _opened(data)
+        container = opened(data)
         streams = container.streams.video if kind == "video" else container.streams.audio
         try:
             for packet in container.demux(*streams[:1]) if streams else ():
@@ -213,7 +213,7 @@ class _Decoder:
     has_key: bool = False
 
 
-def _opened(data: bytes) -> InputContainer:
+def opened(data: bytes) -> InputContainer:
     """Open a segment. Raises SourceError where its format is another one."""
     if data[:1] == bytes([SYNC_BYTE]) and data[TS_PACKET : TS_PACKET + 1] in (bytes([SYNC_BYTE]), b""):
         return av.open(io.BytesIO(data), "r", format="mpegts", options=OPTIONS, metadata_errors="replace")

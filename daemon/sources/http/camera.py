@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from threading import Event
 from urllib.parse import urlsplit
 
 import av
 
 from daemon.core.errors import SourceError
+from daemon.core.media import PacketSink
 from daemon.core.ports import Deliver, Source
 from daemon.core.records import Counters, Frame, Modality
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
@@ -80,7 +81,7 @@ class HttpCamera:
 
     JPEG pictures that go on are read from the same response. A response that ends was a still picture, which is asked
     for again `fps` times a second. `playlist` plays HLS, and `other` whatever else FFmpeg knows. They open the URL
-    anew, once the first connection is closed.
+    anew, once the first connection is closed. `packets` gets the JPEG pictures as they came.
     """
 
     url: str = field(repr=False)
@@ -91,6 +92,7 @@ class HttpCamera:
     read_timeout_s: float
     playlist: Source
     other: Source
+    packets: PacketSink | None = None
     _reader: Source | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -127,7 +129,9 @@ class _Reception:
         self._session = session
         self._label = label
         self._deliver = deliver
-        self._pictures = HttpPictures(camera.counters, camera.picture, camera.fps) if camera.picture else None
+        self._pictures: HttpPictures | None = None
+        if camera.picture:
+            self._pictures = HttpPictures(camera.counters, camera.picture, camera.fps, camera.packets)
         self._latest: Frame | None = None
         self._conditions: dict[str, str] = {}
 
@@ -139,8 +143,8 @@ class _Reception:
                 response = self._session.get(self._conditions)
             except NotHttp:
                 return self._camera.other  # FFmpeg accepts more dialects
-            if response.status == 304 and self._latest:
-                self._repeat(self._latest)
+            if response.status == 304 and self._latest and self._pictures:
+                self._deliver(self._pictures.repeat(self._latest))
                 continue
             self._check(response)
             head = self._read_head(response)
@@ -191,7 +195,3 @@ class _Reception:
         if self.step == "cannot be opened" and self._camera.wants_sound:
             log.warning("%s: the stream has no sound", self._label)
         self.step = "stopped sending"
-
-    def _repeat(self, frame: Frame) -> None:
-        """Deliver the picture again: the camera says that it still shows what is to be seen now."""
-        self._deliver(replace(frame, captured_ns=monotonic_ns()))

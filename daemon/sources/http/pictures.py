@@ -1,28 +1,40 @@
 """Reads the pictures out of the responses of an HTTP camera, and decodes those that are used."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from daemon.core.errors import InputError
+from daemon.core.media import MediaPacket, PacketSink
 from daemon.core.records import Counters, Frame, Modality
 from daemon.core.timing import FrameRate, monotonic_ns
 from daemon.sources.container import to_frame
 from daemon.sources.http.connection import NoAnswer
 from daemon.sources.http.content import Content
 from daemon.sources.http.decoder import PictureDecoder
-from daemon.sources.http.jpeg import MAX_PICTURE_BYTES, JpegSplitter
+from daemon.sources.http.jpeg import MAX_PICTURE_BYTES, START, JpegSplitter
 from daemon.sources.http.session import HttpError, HttpResponse
+from daemon.sources.media import jpeg_packet
 from daemon.sources.picture import PicturePreparation
 
 
 class HttpPictures:
-    """Turns the content of responses into frames, each stamped when its last byte arrived."""
+    """Turns the content of responses into frames, each stamped when its last byte arrived.
+
+    `packets` gets each JPEG that is decoded. Those that `fps` leaves out are not needed by the others.
+    """
 
     def __init__(
-        self, counters: Mapping[Modality, Counters], preparation: PicturePreparation, fps: float | None
+        self,
+        counters: Mapping[Modality, Counters],
+        preparation: PicturePreparation,
+        fps: float | None,
+        packets: PacketSink | None = None,
     ) -> None:
         self._counters = counters
         self._preparation = preparation
         self._fps = fps
+        self._packets = packets
+        self._latest: MediaPacket | None = None
         self._decoder = PictureDecoder()
 
     def read(self, response: HttpResponse, head: bytes, content: Content) -> Iterator[Frame]:
@@ -43,6 +55,13 @@ class HttpPictures:
                 self._counters["image"].left_out += 1  # it costs no decoding
             elif frame := self._decode(data, arrived_ns):
                 yield frame
+
+    def repeat(self, frame: Frame) -> Frame:
+        """Return the latest picture as one that is seen now, because the camera says that nothing has changed."""
+        now_ns = monotonic_ns()
+        if self._packets is not None and self._latest is not None:
+            self._packets(replace(self._latest, pts_ns=now_ns, dts_ns=now_ns, captured_ns=now_ns))
+        return replace(frame, captured_ns=now_ns)
 
     def _jpegs(self, response: HttpResponse, head: bytes) -> Iterator[tuple[bytes, int]]:
         splitter, counted = JpegSplitter(), 0
@@ -77,6 +96,10 @@ class HttpPictures:
         except InputError:
             self._drop(1)
             return None
+        if self._packets is not None and data.startswith(START):
+            known = self._latest.format if self._latest else None
+            self._latest = jpeg_packet(data, picture.width, picture.height, arrived_ns, known)
+            self._packets(self._latest)
         return self._preparation.prepare(to_frame(picture, arrived_ns))
 
     def _drop(self, count: int) -> None:

@@ -9,6 +9,7 @@ import av
 from av.container import InputContainer
 
 from daemon.core.errors import SourceError
+from daemon.core.media import PacketSink
 from daemon.core.ports import Deliver
 from daemon.core.records import Block, Counters, Modality, moved
 from daemon.core.timing import NS_PER_S, FrameRate, monotonic_ns
@@ -25,6 +26,7 @@ from daemon.sources.container import (
 from daemon.sources.network.arrival import UNTIE_NS, StreamClock
 from daemon.sources.network.backlog import Backlog
 from daemon.sources.network.opening import FIRST_PICTURE_S, StreamOpener, Transport, label_of
+from daemon.sources.network.packets import StreamPackets
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.stamping import BlockCutter
 
@@ -47,6 +49,7 @@ class NetworkCamera:
     `picture` None: no pictures. `sample_rate_hz` None: no sound.
     `transports` are those of RTSP, in the order in which they are tried at the first opening.
     `read_timeout_s` is the limit for an answer and for each read, `first_picture_s` the longest wait for the first one.
+    `packets` gets the coded packets of what is delivered, and also of what is not decoded.
     """
 
     url: str = field(repr=False)
@@ -58,6 +61,7 @@ class NetworkCamera:
     read_timeout_s: float = MIN_READ_TIMEOUT_S
     transports: tuple[Transport, ...] = ("tcp", "udp")
     first_picture_s: float = FIRST_PICTURE_S
+    packets: PacketSink | None = None
     drift_ppm: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -94,6 +98,7 @@ class _Reception:
         self._sound_offset_ns = 0
         self.has_delivered = False
         self._backlog = Backlog()
+        self._kept = StreamPackets(camera.packets, has_time=self._has_time) if camera.packets else None
         # what comes before the first key picture refers to one that was never received
         self._has_key = False
 
@@ -107,7 +112,7 @@ class _Reception:
             if self.has_delivered and arrived_ns - began_ns > self._camera.read_timeout_s * NS_PER_S:
                 # FFmpeg first returns its last packet, and would report the timeout only after waiting again
                 raise SourceError(f"{label}: stopped sending: {NO_ANSWER}")
-            if packet.stream.index in indexes and not self._is_skipped(packet, arrived_ns):
+            if packet.stream.index in indexes:
                 self._take(packet, arrived_ns)
             if stop.is_set():
                 return
@@ -145,7 +150,11 @@ class _Reception:
         return is_skipped
 
     def _take(self, packet: Packet, arrived_ns: int) -> None:
-        for decoded in self._decode(packet):
+        found = [] if self._is_skipped(packet, arrived_ns) else self._decode(packet)
+        if self._kept is not None:
+            # before its pictures are delivered, and also where none are: the ones after it refer to it
+            self._kept.hand_on(packet, arrived_ns)
+        for decoded in found:
             if isinstance(decoded, av.VideoFrame):
                 self._take_picture(decoded, arrived_ns)
             elif isinstance(decoded, av.AudioFrame):

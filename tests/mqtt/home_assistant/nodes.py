@@ -28,9 +28,10 @@ def stream(
     takes_text: bool = True,
     shown_name: str | None = None,
     area: str | None = None,
+    has_snapshots: bool = True,
 ) -> StreamDevice:
     all_labels = [Label(label) if isinstance(label, str) else label for label in labels]
-    return StreamDevice(name, shown_name, area, all_labels, devices, takes_text)
+    return StreamDevice(name, shown_name, area, all_labels, devices, takes_text, has_snapshots=has_snapshots)
 
 
 def components(*streams: StreamDevice, per_stream: bool = False, **of_node: Any) -> dict[str, dict[str, Any]]:

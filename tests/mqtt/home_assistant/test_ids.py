@@ -50,7 +50,7 @@ STREAMS = {
     "Küche 7": [stream("Tür", ["Ja"], devices=CAMERA), stream("b-c", ["ü"], devices=NO_DEVICE)],
 }
 NEW = {
-    *("models_rollback", "models_problem", "last", "text", "teaching", "teaching_next", "question"),
+    *("models_rollback", "models_problem", "last", "snapshot", "text", "teaching", "teaching_next", "question"),
     *("answer_right", "answer_wrong", "answer_was", "teach", "teach_wrong", "teach_missed"),
 }
 

@@ -158,14 +158,14 @@ def test_different_names_have_different_ids(names: list[str]) -> None:
 
 
 def test_nothing_is_announced_that_has_no_use() -> None:
-    bare = stream(devices=frozenset(), takes_text=False)
+    bare = stream(devices=frozenset(), takes_text=False, has_snapshots=False)
     assert set(
         announcements(node(has_updates=False, teachable=False), [bare], per_stream=False).popitem()[1].components
     ) == {
         *("connectivity", "health", "bundle", "latency"),
         *("door_event", "door_label", "door_last", "door_score", "door_label_dog", "door_label_7"),
     }
-    assert {"door_camera", "door_microphone", "door_text"} <= set(
+    assert {"door_camera", "door_microphone", "door_text", "door_snapshot"} <= set(
         announcements(node(), [stream(devices=BOTH)], per_stream=False).popitem()[1].components
     )
 

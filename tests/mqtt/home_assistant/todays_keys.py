@@ -128,6 +128,11 @@ PLATFORMS = {
         _words("command_template device_class payload_press retain"),
         _words("identify restart update"),
     ),
+    "image": Platform(
+        _words("image_topic"),
+        _words("content_type image_encoding url_template url_topic"),
+        frozenset(),
+    ),
     "text": Platform(
         _words("command_topic"),
         _words("command_template max min mode optimistic pattern retain state_topic value_template"),
@@ -144,11 +149,12 @@ PLATFORMS = {
 }
 
 TEMPLATES = {"availability_template", "command_template", "json_attributes_template", "value_template"}
-READ_TOPICS = {"availability_topic", "json_attributes_topic", "state_topic", "topic"}
+READ_TOPICS = {"availability_topic", "image_topic", "json_attributes_topic", "state_topic", "topic"}
 TRUE_OR_FALSE = {"enabled_by_default", "force_update", "optimistic", "retain", "visible_by_default"}
 COUNTS = {"expire_after", "max", "message_expiry_interval", "min", "off_delay", "suggested_display_precision"}
 URLS = {"configuration_url", "entity_picture", "release_url", "support_url"}
 TEXTS = {
+    "content_type",
     "default_entity_id",
     "icon",
     "manufacturer",

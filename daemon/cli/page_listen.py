@@ -1,0 +1,64 @@
+"""`perceptd page --listen`: where systemd listens for the page of the service."""
+
+import subprocess
+from pathlib import Path
+
+from daemon.config.places import UNIT_DIRECTORY
+from daemon.core.errors import Refused
+from daemon.core.files import replace_file
+from daemon.web.listening import DEFAULT_ADDRESS, DEFAULT_PORT, address_of, url_host
+
+SOCKET_UNIT = "perceptd-page.socket"
+DROP_IN = "listen.conf"
+SYSTEMCTL_S = 60.0
+
+TEXT = """# Written by `perceptd page --listen {address}`.
+[Socket]
+ListenStream=
+ListenStream={address}
+# the address may belong to a network that is not up yet
+FreeBind=yes
+"""
+
+
+def has_unit(directory: Path = UNIT_DIRECTORY) -> bool:
+    """Return whether systemd listens for the page of this machine."""
+    return (directory / SOCKET_UNIT).is_file()
+
+
+def listens_at(directory: Path = UNIT_DIRECTORY) -> tuple[str, int]:
+    """Return where systemd listens, as `--listen` has written it."""
+    try:
+        lines = _drop_in(directory).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return DEFAULT_ADDRESS, DEFAULT_PORT
+    addresses = [line.partition("=")[2].strip() for line in lines if line.startswith("ListenStream=")]
+    return address_of(addresses[-1]) if addresses and addresses[-1] else (DEFAULT_ADDRESS, DEFAULT_PORT)
+
+
+def listen_at(host: str, port: int, directory: Path = UNIT_DIRECTORY, systemctl: str = "systemctl") -> None:
+    """Let systemd listen at another address, from now on. Raises Refused.
+
+    What the page listens at by default needs no drop-in.
+    """
+    path = _drop_in(directory)
+    try:
+        if (host, port) == (DEFAULT_ADDRESS, DEFAULT_PORT):
+            path.unlink(missing_ok=True)
+        else:
+            # for everybody to read, as all units
+            replace_file(path, TEXT.format(address=f"{url_host(host)}:{port}").encode(), mode=0o644)
+            path.parent.chmod(0o755)
+    except OSError as error:
+        raise Refused(f"{path} cannot be written: {error.strerror or error}; run this as root") from error
+    # the page that runs holds the socket of before
+    for command in (("daemon-reload",), ("stop", "perceptd-page.service"), ("restart", SOCKET_UNIT)):
+        done = subprocess.run(  # noqa: S603  (systemctl, found as the shell finds it)
+            [systemctl, *command], capture_output=True, text=True, timeout=SYSTEMCTL_S, check=False
+        )
+        if done.returncode != 0:
+            raise Refused(f"systemctl {' '.join(command)} failed: {done.stderr.strip()[:300]}")
+
+
+def _drop_in(directory: Path) -> Path:
+    return directory / f"{SOCKET_UNIT}.d" / DROP_IN

@@ -1,0 +1,197 @@
+"""Events kept by a real daemon: with a picture, a clip, and an index that agrees with the files."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import av
+import cv2
+import pytest
+
+from daemon.history.reader import HistoryReader
+from daemon.history.records import KeptEvent
+from tests.helpers.bundle_builder import write_bundle
+from tests.helpers.campaign import IS_CAMPAIGN
+from tests.helpers.daemon import DaemonProcess
+from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
+from tests.node.test_daemon import write_clip
+
+# short clips, so that the tests are short
+SHORT = {"before_s": 0.5, "after_s": 0.5}
+
+SMALL_DISK = 'mount -t tmpfs -o size="$1" tmpfs "$2" && shift 2 && exec "$@"'
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[Mosquitto]:
+    with Mosquitto() as mosquitto:
+        yield mosquitto
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("material")
+    write_bundle(directory / "bundle")
+    write_clip(directory / "clip.mp4", 30)
+    return directory
+
+
+@pytest.fixture
+def config(material: Path, broker: Mosquitto) -> Callable[..., dict]:
+    def make(node: str, history: dict | None, *, loop: bool = True) -> dict:
+        return {
+            "node": node,
+            "bundle": str(material / "bundle"),
+            "mqtt": {"port": broker.port, "home_assistant": {"devices": "node"}},
+            "health": {"every_s": 1},
+            "history": history,
+            "streams": {"s": {"replay": {"file": str(material / "clip.mp4"), "loop": loop, "pace": "realtime"}}},
+        }
+
+    return make
+
+
+def history_of(directory: Path) -> Path:
+    return directory / "state" / "history"
+
+
+def kept(history: Path) -> list[KeptEvent]:
+    """Return the events that are kept, oldest first."""
+    with HistoryReader(history) as reader:
+        return list(reversed(reader.events(limit=100)))
+
+
+def agree(history: Path, events: list[KeptEvent]) -> bool:
+    """Return whether the files are those of the events, with the sizes that the index says."""
+    expected = {f"{event.number}.jpg": event.snapshot_bytes for event in events if event.snapshot_bytes}
+    expected |= {f"{event.number}.mp4": event.clip.size_bytes for event in events if event.clip}
+    return expected == {path.name: path.stat().st_size for path in (history / "clips").iterdir()}
+
+
+def pictures(path: Path) -> list[float]:
+    """Return the brightness of each picture of a clip."""
+    with av.open(str(path)) as container:
+        return [float(frame.to_ndarray(format="gray").mean()) for frame in container.decode(video=0)]
+
+
+def threads(daemon: DaemonProcess) -> set[str]:
+    return {path.read_text().strip() for path in Path(f"/proc/{daemon.process.pid}/task").glob("*/comm")}
+
+
+def latest(subscriber: Subscriber, topic: str) -> dict:
+    return json.loads(subscriber.wait_for(topic)[-1])
+
+
+def test_events_of_a_replay_are_kept_and_their_snapshots_are_published_until_that_is_turned_off(
+    tmp_path: Path, config: Callable[..., dict], broker: Mosquitto
+) -> None:
+    topic, health = "perceptd/kept/s/snapshot", "perceptd/kept/health"
+    with Subscriber(broker, "#") as subscriber:
+        settings = config("kept", SHORT | {"publish_snapshots": True}, loop=False)
+        with DaemonProcess(settings, tmp_path) as daemon:
+            wait_until(lambda: "history" in threads(daemon), "the thread runs")
+            assert daemon.wait(30) == 0
+        events = kept(history_of(tmp_path))
+        assert [(event.label, event.ended_by) for event in events] == [
+            *[("dark", "other"), ("bright", "other"), ("dark", "other"), ("bright", "stopped")]
+        ]
+        assert agree(history_of(tmp_path), events)
+        for event in events:
+            files = history_of(tmp_path) / "clips"
+            assert event.shares == {"image": 1.0}
+            shown = float(cv2.imread(str(files / f"{event.number}.jpg")).mean())
+            assert (shown > 128) is (event.label == "bright")
+            assert event.clip is not None
+            assert (event.clip.video, event.clip.audio, event.clip.is_cut) == ("mjpeg", None, False)
+            found = pictures(files / f"{event.number}.mp4")
+            # a recording begins with the daemon, and the last event ends with it
+            has = {value > 128 for value in found}
+            assert has == ({True, False} if event.number != 1 else {False, True})
+            assert event.clip.begins_s <= event.started_s
+        published = subscriber.payloads(topic)
+        assert len(published) >= len(events)
+        assert published[-1] == (history_of(tmp_path) / "clips" / f"{events[-1].number}.jpg").read_bytes()
+        told = json.loads(subscriber.payloads(health)[-1])["history"]
+        assert (told["enabled"], told["events"], told["dropped"], told["problem"]) == (True, 4, {}, None)
+        assert told["ring_bytes"] > 0
+        files_bytes = sum((event.snapshot_bytes or 0) + event.clip.size_bytes for event in events if event.clip)
+        assert told["bytes"] > files_bytes > 0
+
+        def announced() -> bool:
+            found = subscriber.payloads("homeassistant/device/perceptd_kept/config")
+            return bool(found) and "s_snapshot" in json.loads(found[-1])["components"]
+
+        wait_until(announced, "Home Assistant knows the picture")
+        with DaemonProcess(config("kept", None, loop=True), tmp_path) as daemon:
+            wait_until(lambda: subscriber.payloads(topic)[-1] == b"", "the picture is gone from the broker")
+            assert "history" not in threads(daemon)
+            assert daemon.stop() == 0
+        assert json.loads(subscriber.payloads(health)[-1])["history"]["enabled"] is False
+        assert json.loads((tmp_path / "state" / "snapshots.json").read_text()) == []
+        assert kept(history_of(tmp_path)) == events
+
+
+def test_after_a_kill_in_the_middle_of_an_event_index_and_files_agree(
+    tmp_path: Path, config: Callable[..., dict]
+) -> None:
+    history = history_of(tmp_path)
+    with DaemonProcess(config("killed", SHORT), tmp_path) as daemon:
+        wait_until(lambda: list(history.glob("clips/*.part")) and kept(history)[-1].ended_s is None, "an event is open")
+        daemon.process.kill()
+        daemon.process.wait()
+    (before,) = [event for event in kept(history) if event.ended_s is None][-1:]
+    with DaemonProcess(config("killed", SHORT), tmp_path) as daemon:
+        wait_until(lambda: any(event.number > before.number for event in kept(history)), "the next event is kept")
+        assert daemon.stop() == 0
+    events = kept(history)
+    assert agree(history, events)
+    (ended,) = [event for event in events if event.id == before.id]
+    assert (ended.ended_by, ended.clip, ended.snapshot_bytes) == ("restart", None, None)
+    assert all(event.ended_by is not None for event in events)
+    assert events[-1].ended_by == "stopped"
+
+
+@pytest.mark.campaign("history-live")
+@pytest.mark.skipif(not IS_CAMPAIGN, reason="takes ten seconds: scripts/test-campaigns history-live")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a small disk")
+def test_a_full_disk_stops_the_keeping_but_not_the_recognising(
+    tmp_path: Path, config: Callable[..., dict], broker: Mosquitto
+) -> None:
+    (tmp_path / "state").mkdir()
+    small = ("unshare", "--mount", "sh", "-c", SMALL_DISK, "sh", "48m", str(tmp_path / "state"))
+    with (
+        Subscriber(broker, "perceptd/full/#") as subscriber,
+        DaemonProcess(config("full", SHORT), tmp_path, prefix=small) as daemon,
+    ):
+        inside = Path(f"/proc/{daemon.process.pid}/root{tmp_path}/state")
+        history = inside / "history"
+
+        def told() -> dict:
+            return latest(subscriber, "perceptd/full/health")["history"]
+
+        wait_until(lambda: told()["events"] > 1 and list(history.glob("clips/*.part")), "events are kept")
+        fill(inside / "filler")
+        wait_until(lambda: told()["problem"] is not None, "the disk is full")
+        wait_until(lambda: told()["dropped"].get("event_disk", 0) > 1, "events are not kept")
+        events = len(subscriber.payloads("perceptd/full/s/event"))
+        wait_until(lambda: len(subscriber.payloads("perceptd/full/s/event")) > events + 3, "it goes on to recognise")
+        (inside / "filler").unlink()
+        wait_until(lambda: told()["problem"] is None, "the disk has room")
+        begun = told()["events"]
+        wait_until(lambda: told()["events"] > begun, "events are kept again")
+        assert latest(subscriber, "perceptd/full/health")["status"] == "ok"
+        found = kept(history)
+        (last,) = [event for event in found if event.clip is not None][-1:]
+        assert pictures(history / "clips" / f"{last.number}.mp4")
+        assert daemon.stop() == 0
+
+
+def fill(path: Path) -> None:
+    """Write a file that leaves nothing of the disk."""
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"\0" * 65_536)
+        except OSError:
+            return
