@@ -23,6 +23,7 @@ def description(config: Config, manifest: Manifest) -> dict[str, Any]:
         "history": None if config.history is None else config.history.model_dump(mode="json", by_alias=True),
         "page": config.page.model_dump(mode="json"),
         "language": language,
+        "background": list(manifest.background),
         "label_names": {label: found[language] for label, found in names.items() if language and language in found},
     }
 
@@ -42,10 +43,11 @@ def _stream(name: str, stream: StreamConfig, manifest: Manifest) -> dict[str, An
         "sound": stream.may_hear,
         "text": stream.text.enabled,
         "view_of": None if stream.camera is None else stream.camera.view_of,
-        "labels": list(labels),
+        "labels": [label for label in labels if label not in manifest.background],
         "taught": [label for label in labels if label not in base],
         "groups": states_of(manifest, name),
         "masks": [list(polygon) for polygon in picture.masks],
+        "rotate": picture.rotate,
         "region": picture.region.model_dump(mode="json"),
         "gates": {"motion": stream.gates.motion is not None, "sound": stream.gates.sound is not None},
     }

@@ -85,7 +85,7 @@ class PageApi:
     def _scores(self, stream: str) -> dict[str, Any]:
         at = time.monotonic() - self.began + (4 if stream == "yard" else 0)
         wave = [0.5 + 0.45 * math.sin(at / 3 + phase) for phase in range(5)]
-        names = ["dog" + self.mark, "speech", "car", "glass breaks", "kettle boils" + self.mark]
+        names = ["dog" + self.mark, "speech", "car", "none", "kettle boils" + self.mark]
         labels = [
             {"label": name, "score": score**2, "shares": {"image": 1.2 - score, "audio": 2 * score}}
             for name, score in zip(names, wave, strict=True)

@@ -64,6 +64,7 @@ def describe(mark: str) -> Json:
         "streams": {"yard": {**stream, **yard}, "kitchen": {**stream, **kitchen}},
         "history": {"quota_mb": 2000.0},
         "language": "en",
+        "background": ["none"],
         "label_names": {"dog": "Dog", "speech": "Speech"},
     }
 

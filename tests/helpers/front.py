@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.fakes.page_api import PageApi
 from tests.fakes.page_server import PageServer
-from tests.helpers.browser import Visitor, visitors
+from tests.helpers.browser import WAIT_MS, Visitor, visitors
+
+expect.set_options(timeout=WAIT_MS)
 
 # what a closed camera, a missing login and an unreachable daemon answer
 EXPECTED = ("409 /api/picture/", "401 /api/", "503 /api/", "422 /api/config")

@@ -150,6 +150,7 @@ def test_the_config_is_checked_before_it_is_written(browser: Browser) -> None:
         area.fill("node: house\n")
         page.get_by_role("button", name="Check and save").click()
         expect(page.locator(".problems")).to_contain_text("streams: is missing")
+        expect(page.locator(".said.bad")).to_contain_text("Problems found: 1.")
         expect(page.locator(".numbers .wrong")).to_have_text("2")
         area.fill(better)
         page.get_by_role("button", name="Check and save").click()

@@ -47,7 +47,10 @@ function Page() {
   }, [view, who, shown]);
   useEffect(() => {
     // a reader of the screen begins at the view that was chosen
-    if (!isFirst.current) main.current?.focus();
+    if (!isFirst.current) {
+      scrollTo(0, 0);
+      main.current?.focus({ preventScroll: true });
+    }
     isFirst.current = false;
   }, [view, detail]);
   const View = VIEWS[view];

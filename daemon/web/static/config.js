@@ -1,7 +1,7 @@
 // The config of the node, with its errors at their lines. It is changed here only where its file is writable.
 
 import { html, useEffect, useRef, useState } from "../vendor/standalone.module.js";
-import { get, post } from "./api.js";
+import { Refused, get, post } from "./api.js";
 import { refresh } from "./follow.js";
 import { t } from "./language.js";
 import { Ask, Card, Said, reasonOf, useAction, useRead } from "./parts.js";
@@ -28,7 +28,7 @@ function Editor({ config, again }) {
     } catch (error) {
       if (!error.answer?.problems) throw error;
       setProblems(error.answer.problems);
-      return t("config_problems", { n: error.answer.problems.length });
+      throw new Refused(error.status, t("config_problems", { n: error.answer.problems.length }));
     }
   });
   const check = () => send(async () => {

@@ -1,8 +1,9 @@
 // One kept event: picture and sound, why it was recognised, and what somebody says about it.
 
-import { html, useState } from "../vendor/standalone.module.js";
+import { html, useEffect, useState } from "../vendor/standalone.module.js";
 import { address, get, post } from "./api.js";
-import { labelName, node, streamName } from "./follow.js";
+import { useBox } from "./box.js";
+import { kept, labelName, node, streamName } from "./follow.js";
 import { percent, t, when, word } from "./language.js";
 import { Marks } from "./marks.js";
 import { Ask, Card, Said, reasonOf, useAction, useRead } from "./parts.js";
@@ -14,6 +15,11 @@ import { WasLabel } from "./was_label.js";
 export function EventView({ id }) {
   const read = useRead(async () => (await get(address("events", id))).event, [id]);
   const event = read.value;
+  const changed = useBox(kept);
+  useBox(node); // its names of labels and streams
+  useEffect(() => {
+    if (changed?.id === id) read.again();
+  }, [changed]);
   return html`<p><a class="back" href="#events">‹ ${t("all_events")}</a></p>
     ${read.error && html`<${Said} text=${reasonOf(read.error)} isBad />`}
     ${event && html`<h1>${labelName(event.label)} <small>${streamName(event.stream)}</small></h1>

@@ -74,9 +74,10 @@ export function merged(events, changed, filter) {
   return fits && (!filter.day || filter.day === dayOf(changed)) ? [changed, ...events] : events;
 }
 
-// Returns the day of an event as the node tells it, in UTC.
+// Returns the day of an event where the reader is, which mostly is that of the node.
 function dayOf(event) {
-  return event.started.slice(0, 10);
+  const date = new Date(event.started);
+  return [date.getFullYear(), date.getMonth() + 1, date.getDate()].map((part) => String(part).padStart(2, "0")).join("-");
 }
 
 function Usage({ days }) {

@@ -125,7 +125,7 @@ function take(message) {
     if (node.value === null || link.value.state === "daemon_down") refresh();
     tell("live");
   }
-  if (message.kind === "scores") minuteOf(message.stream).add(message);
+  if (message.kind === "scores") takeScores(message);
   else if (message.kind === "kept") kept.set(message.event);
   else if (message.kind === "topic") {
     const before = topics.value[message.topic];
@@ -133,6 +133,13 @@ function take(message) {
     // another bundle has other labels
     if (message.topic === "status" && before?.bundle !== message.payload.bundle) refresh();
   }
+}
+
+// Takes scores, but for those of the background: it says only that nothing else is there.
+function takeScores(message) {
+  if (node.value === null) return; // then nobody knows what the background is
+  const background = node.value.background ?? [];
+  minuteOf(message.stream).add({ ...message, labels: message.labels.filter(({ label }) => !background.includes(label)) });
 }
 
 // Returns the name of a label in the language of the node, or the label itself.

@@ -54,7 +54,7 @@ function Actions({ models }) {
     <div class="row">
       ${models.source && html`<button type="button" disabled=${isBusy} onClick=${() => send("models_check")}>${t("check")}</button>`}
       ${models.previous && html`<button type="button" disabled=${isBusy} onClick=${() => ask(true)}>${t("rollback")}</button>`}
-      <button type="button" disabled=${isBusy} aria-pressed=${models.pinned ? "true" : "false"} onClick=${() => send("models_pin", { on: !models.pinned })}>${t("pin")}</button>
+      ${models.source && html`<button type="button" disabled=${isBusy} aria-pressed=${models.pinned ? "true" : "false"} onClick=${() => send("models_pin", { on: !models.pinned })}>${t("pin")}</button>`}
     </div>
     <${Said} ...${said} />
     ${isAsking && html`<${Ask} title=${t("rollback")} text=${t("rollback_text", { bundle: models.previous.id })} yes=${t("rollback")} isDanger=${false}

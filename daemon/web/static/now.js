@@ -6,7 +6,7 @@ import { labelName, minuteOf, node, topics } from "./follow.js";
 import { clock, percent, t, word } from "./language.js";
 import { Icon, Pill } from "./parts.js";
 import { LivePicture } from "./picture.js";
-import { ScorePlot } from "./plot.js";
+import { LineOf, ScorePlot } from "./plot.js";
 import { Legend, SENSES, ShareBar, sharesText } from "./shares.js";
 import { SourceTrouble } from "./sources.js";
 
@@ -65,16 +65,20 @@ function Scores({ stream, facts }) {
   if (latest === null) return html`<p class="muted">${t("scores_wait")}</p>`;
   const senses = SENSES.filter((sense) => ({ image: facts.camera, audio: facts.sound, text: facts.text })[sense]);
   return html`<ul class="scores" aria-label=${t("scores")}>
-      ${latest.labels.map(({ label, score, shares }) => html`<li key=${label}>
-        <span class="name">${labelName(label)}</span>
-        <${ShareBar} score=${score} shares=${shares} />
-        <span class="figure">${percent(score)}</span>
-        <span class="hidden">${sharesText(shares)}</span>
-      </li>`)}
+      ${minute.rows().map((row, slot) => row && html`<${Row} row=${row} slot=${slot} key=${slot} />`)}
     </ul>
     <${Legend} senses=${senses} />
     <${ScorePlot} minute=${minute} latest=${latest} />
     <${Gates} latest=${latest} facts=${facts} />`;
+}
+
+function Row({ row: { label, score, shares }, slot }) {
+  return html`<li>
+    <span class="name"><${LineOf} slot=${slot} /><b>${labelName(label)}</b></span>
+    <${ShareBar} score=${score} shares=${shares} />
+    <span class="figure">${percent(score)}</span>
+    <span class="hidden">${sharesText(shares)}</span>
+  </li>`;
 }
 
 const QUIET_DB = -70;

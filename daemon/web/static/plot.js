@@ -4,7 +4,7 @@ import { html, useEffect, useRef } from "../vendor/standalone.module.js";
 import uPlot from "../vendor/uPlot.esm.js";
 import { labelName } from "./follow.js";
 import { percent, t } from "./language.js";
-import { DRAWN, MINUTE_S } from "./minute.js";
+import { MINUTE_S } from "./minute.js";
 
 const HEIGHT = 132;
 // lines differ by their dashes too, for people who do not tell the colours apart
@@ -56,17 +56,17 @@ export function ScorePlot({ minute, latest }) {
     };
   }, [minute]);
   useEffect(() => plot.current?.setData(minute.columns()), [minute, latest]);
-  return html`<div class="plot" role="img" aria-label=${plotText(minute)} ref=${place}></div>
-    <ul class="legend lines" aria-hidden="true">
-      ${minute.slots.map((label, slot) => label && html`<li key=${slot}>
-        <svg viewBox="0 0 24 4"><line x1="0" y1="2" x2="24" y2="2" class=${`line-${slot}`} stroke-dasharray=${DASHES[slot].join(" ")} /></svg>
-        ${labelName(label)}
-      </li>`)}
-    </ul>`;
+  return html`<div class="plot" role="img" aria-label=${plotText(minute)} ref=${place}></div>`;
+}
+
+// Draws a piece of the line of a slot, which stands beside its label.
+export function LineOf({ slot }) {
+  return html`<svg class="line-of" viewBox="0 0 24 4" aria-hidden="true">
+    <line x1="0" y1="2" x2="24" y2="2" class=${`line-${slot}`} stroke-dasharray=${DASHES[slot].join(" ")} /></svg>`;
 }
 
 function plotText(minute) {
-  const labels = minute.slots.filter((label) => label !== null).slice(0, DRAWN);
+  const labels = minute.slots.filter((label) => label !== null);
   if (labels.length === 0) return t("plot_empty");
   const parts = labels.map((label) => t("plot_highest", { label: labelName(label), score: percent(minute.highest.get(label) ?? 0) }));
   return t("plot_of", { labels: parts.join(", ") });
