@@ -83,6 +83,8 @@ def check(database: sqlite3.Connection) -> None:
             f"a later version of perceptd has written the history (format {version}, this one reads {VERSION}): "
             "install that version again, or remove the directory `history`",
         )
+    if version == 0 and not database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+        raise HistoryError("unknown", "the daemon is just making the history; no event was kept yet")
     if version != VERSION:
         raise sqlite3.DatabaseError(f"the format has version {version}, expected {VERSION}")
     # another file could have triggers and views, which run with the statements of this program

@@ -133,6 +133,7 @@ class HistoryStore:
         number = self._known(id)
         self._open.pop(id, None)
         self._finished.pop(id, None)
+        self._with_open_clip.discard(number)
         self._begun = [event for event in self._begun if event.number != number]
         self._removed.append(number)
 

@@ -354,3 +354,11 @@ def test_there_is_nothing_to_read_before_the_first_event(directory: Path) -> Non
             opens(directory)
         assert refused.value.kind == "unknown"
     assert not directory.exists()
+
+
+def test_a_database_that_the_daemon_is_just_making_is_not_damaged(directory: Path) -> None:
+    directory.mkdir(parents=True)
+    (directory / "history.db").touch()
+    with pytest.raises(HistoryError, match="no event was kept yet") as refused:
+        HistoryReader(directory)
+    assert refused.value.kind == "unknown"
