@@ -39,7 +39,8 @@ def node_state(options: argparse.Namespace) -> NodeState:
 
 def advice(state: NodeState) -> str:
     """Return what to do where this user may not use the files."""
-    if os.access(state.directory, os.R_OK | os.W_OK | os.X_OK) or os.geteuid() == 0:
+    needed = os.R_OK | os.W_OK | os.X_OK
+    if os.geteuid() == 0 or os.access(state.directory, needed, effective_ids=True):
         return ""
     return "\nOnly root and the user of the node may use it: run this command with sudo."
 

@@ -45,6 +45,8 @@ def listen_at(host: str, port: int, directory: Path = UNIT_DIRECTORY, systemctl:
     try:
         if (host, port) == (DEFAULT_ADDRESS, DEFAULT_PORT):
             path.unlink(missing_ok=True)
+            if path.parent.is_dir() and not any(path.parent.iterdir()):
+                path.parent.rmdir()
         else:
             # for everybody to read, as all units
             replace_file(path, TEXT.format(address=f"{url_host(host)}:{port}").encode(), mode=0o644)

@@ -93,7 +93,13 @@ class ClipFile:
 
     def add_block(self, block: Block) -> bool:
         """Write a block; return whether FFmpeg takes it."""
-        return self._blocks is None or self._mux(self._blocks.add(block))
+        if self._blocks is None:
+            return True
+        try:
+            packets = self._blocks.add(block)
+        except (av.FFmpegError, ValueError):
+            return False
+        return self._mux(packets)
 
     def finish(self) -> None:
         """Write the rest, and the table of contents. Raises OSError, av.FFmpegError, ValueError."""

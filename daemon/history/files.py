@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -77,7 +77,10 @@ def complete(clips: Path, events: Sequence[KeptEvent]) -> list[KeptEvent]:
 def _complete(clips: Path, event: KeptEvent) -> KeptEvent:
     snapshot, clip = event.snapshot_bytes, event.clip
     if snapshot is not None:
-        snapshot = _flushed(part_of(clips, event.number, "snapshot"))
+        # it may have its name already, from when the event ended and its clip went on
+        snapshot = _flushed(part_of(clips, event.number, "snapshot")) or _flushed(
+            file_of(clips, event.number, "snapshot")
+        )
     if clip is not None:
         size = _flushed(part_of(clips, event.number, "clip"))
         clip = None if size is None else replace(clip, size_bytes=size)
@@ -95,15 +98,17 @@ def _flushed(path: Path) -> int | None:
         return None
 
 
-def name_files(clips: Path, events: Iterable[KeptEvent]) -> None:
+def name_files(clips: Path, events: Iterable[KeptEvent], with_open_clip: Collection[int] = ()) -> None:
     """Give the files of events that have ended their names. Raises OSError.
 
-    A part that its event does not have goes.
+    A part that its event does not have goes, but for the clips of the events in `with_open_clip`, by their numbers.
     """
     for event in events:
         sizes = {"snapshot": event.snapshot_bytes, "clip": event.clip}
         for which in ENDINGS:
             part, file = part_of(clips, event.number, which), file_of(clips, event.number, which)
+            if which == "clip" and event.number in with_open_clip:
+                continue
             if sizes[which] is None:
                 _discard(part)
             elif os.path.lexists(part):  # else an earlier try has named it

@@ -160,16 +160,13 @@ class MediaRing:
 
     def add(self, captured: Captured) -> None:
         """Keep a frame or a block, unless packets come for it. Called by one thread at a time for each modality."""
-        if isinstance(captured, Block):
-            samples = np.round(np.clip(captured.samples, -1, 1) * (2**15 - 1)).astype(np.int16)
-            sound = _Sound(samples, captured.sample_rate_hz, captured.start_ns, captured.gap)
-            with self._lock:
-                if self._is_alone("audio", captured.start_ns):
-                    self._keep(self._sound, sound, samples.nbytes)
-        elif isinstance(captured, Frame):
-            with self._lock:
-                if self._is_alone("video", captured.captured_ns):
-                    self._own.add(captured)
+        with self._lock:
+            if isinstance(captured, Block) and self._is_alone("audio", captured.start_ns):
+                samples = np.round(np.clip(captured.samples, -1, 1) * (2**15 - 1)).astype(np.int16)
+                sound = _Sound(samples, captured.sample_rate_hz, captured.start_ns, captured.gap)
+                self._keep(self._sound, sound, samples.nbytes)
+            elif isinstance(captured, Frame) and self._is_alone("video", captured.captured_ns):
+                self._own.add(captured)
 
     def encode_pictures(self) -> None:
         """Make packets of the frames that wait. Called on the thread `history`."""

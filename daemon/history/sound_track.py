@@ -34,11 +34,11 @@ class SoundTrack:
         return self._samples * NS_PER_S // self._rate_hz if self._rate_hz else 0
 
     def add(self, block: Block) -> "list[av.Packet[av.AudioStream]]":
-        """Return the packets that the block completes. Blocks of another rate than the first are left out."""
+        """Return the packets that the block completes. Raises ValueError for another rate than that of the first."""
         if self._rate_hz == 0:
             self._rate_hz = block.sample_rate_hz
         if block.sample_rate_hz != self._rate_hz:
-            return []
+            raise ValueError(f"sound of {block.sample_rate_hz} Hz after sound of {self._rate_hz} Hz")
         packets = []
         missing = self._samples_missing(block)
         while missing > 0:

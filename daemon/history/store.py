@@ -56,6 +56,8 @@ class HistoryStore:
         self._open: dict[str, int] = {}
         self._begun: list[KeptEvent] = []
         self._finished: dict[str, KeptEvent] = {}
+        # the numbers of events that have ended, and whose clip goes on
+        self._with_open_clip: set[int] = set()
         self._changes: list[Statement] = []
         self._removed: list[int] = []
         # what is left to do with files after a transaction
@@ -98,9 +100,10 @@ class HistoryStore:
         self._begun.append(replace(event, number=self._number))
         return paths_of(self._clips, self._number)
 
-    def finish(self, event: KeptEvent) -> None:
+    def finish(self, event: KeptEvent, *, clip_follows: bool = False) -> None:
         """End an event. Its clip and its snapshot are complete, and closed, where `event` has them.
 
+        With `clip_follows` its clip goes on, and another call has it.
         Raises HistoryError of kind `unknown` where somebody has deleted the event meanwhile. Its files go then.
         """
         columns(event)
@@ -112,6 +115,10 @@ class HistoryStore:
             self._to_remove.append(number)
             raise HistoryError("unknown", f"event {event.id} was deleted")
         self._finished[event.id] = replace(event, number=number)
+        if clip_follows:
+            self._with_open_clip.add(number)
+        else:
+            self._with_open_clip.discard(number)
 
     def keep(self, id: str, on: bool) -> None:  # noqa: A002
         """Keep an event whatever the quota, or let it go when its time has come."""
@@ -189,7 +196,8 @@ class HistoryStore:
             database.execute("DELETE FROM age")
             database.execute("INSERT INTO age VALUES (?, ?)", (at_s, self._age.wall_s))
         for event in finished:
-            self._open.pop(event.id, None)
+            if event.number not in self._with_open_clip or event.number in removed:
+                self._open.pop(event.id, None)
         self._begun, self._finished = [], {}
         self._unnamed += [event for event in finished if event.number not in removed]
         self._to_remove += removed
@@ -204,7 +212,7 @@ class HistoryStore:
     def _settle_files(self) -> None:
         """Give files their names, and remove those of deleted events."""
         try:
-            name_files(self._clips, self._unnamed)
+            name_files(self._clips, self._unnamed, self._with_open_clip)
             remove_all(self._clips, self._to_remove)
         except OSError as error:
             raise disk_error(self._clips, error) from error

@@ -38,7 +38,7 @@ def published_bundle(recogniser: Recogniser, errors: ErrorCount) -> PublishedBun
         manifest.id, manifest.labels, manifest.scoring, manifest.encoder_modalities, tells_encoders=manifest.format > 1
     )
     fingerprints = encoder_fingerprints(recogniser.bundle)
-    return PublishedBundle(view, BundleMonitor(errors.total), manifest.taught, fingerprints)
+    return PublishedBundle(view, BundleMonitor(errors.total), manifest.taught, fingerprints, manifest.background)
 
 
 def share_sources(one: Manifest, other: Manifest) -> bool:

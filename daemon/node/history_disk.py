@@ -1,11 +1,14 @@
 """The open store of the thread `history`, and why nothing is kept while the disk refuses something."""
 
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from daemon.core.errors import HistoryError, HistoryFault
 from daemon.core.logs import rate_limited_logger
 from daemon.core.timing import NS_PER_S
-from daemon.history.records import Quota, Usage
+from daemon.history.reader import HistoryReader
+from daemon.history.records import KeptEvent, Quota, Usage
 from daemon.history.store import HistoryStore
 
 log = rate_limited_logger(__name__)
@@ -56,6 +59,15 @@ class HistoryDisk:
         """Count what is kept. Raises HistoryError."""
         if self.store is not None:
             self.usage = self.store.usage()
+
+    def events(self, ids: Collection[str]) -> list[KeptEvent]:
+        """Return events as they are in the index now; those that have gone are left out."""
+        found = []
+        with suppress(HistoryError), HistoryReader(self._directory) as reader:
+            for each in ids:
+                with suppress(HistoryError):
+                    found.append(reader.event(each))
+        return found
 
     def close(self) -> None:
         """Close the store."""

@@ -46,7 +46,7 @@ class Recording:
     """One event that is being recorded. Used by the thread `history`; its calls wait for the disk and raise OSError.
 
     `event` is the event as far as it has come, and `times` are those of its clip. `is_clip_open`: the clip goes on.
-    `is_cut`: something of it is missing.
+    `is_cut`: something of it is missing. `is_ended`: the snapshot is written, and the event has its end in the store.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class Recording:
         self._peak_ns: int | None = None
         self._around: Sequence[MediaPacket] = ()
         self._snapshot: bytes | None = None
+        self.is_ended = False
 
     def follow(self, event: Followed, times: ClipTimes) -> None:
         """Take the event as far as it has come now."""
@@ -124,13 +125,15 @@ class Recording:
             self._around = ()
         return self._snapshot
 
-    def finish(self) -> KeptEvent:
-        """Write the snapshot, and return the event as it is kept. Its clip has ended."""
-        self._hold_peak()
-        snapshot = self.snapshot()
-        if snapshot is not None:
-            self._write_snapshot(snapshot)
-        snapshot_bytes = None if snapshot is None else len(snapshot)
+    def ended(self) -> KeptEvent:
+        """Write the snapshot, once; return the event as it is kept, with its clip if that has ended."""
+        if not self.is_ended:
+            self._hold_peak()
+            snapshot = self.snapshot()
+            if snapshot is not None:
+                self._write_snapshot(snapshot)
+            self.is_ended = True
+        snapshot_bytes = None if self._snapshot is None else len(self._snapshot)
         return replace(self.kept(), clip=self._clip, snapshot_bytes=snapshot_bytes)
 
     def kept(self) -> KeptEvent:
@@ -138,15 +141,17 @@ class Recording:
         return kept_event(self.event, self._started_s)
 
     def abandon(self) -> None:
-        """Keep neither clip nor snapshot, whatever is written already. Raises nothing."""
+        """Keep no clip, whatever is written already, and no snapshot that is not in the store. Raises nothing."""
         writer, self._writer, self.is_clip_open = self._writer, None, False
         self._ring = self._clip = None
-        self._around, self._snapshot = (), None
         if writer is not None:
             writer.abandon()
-        for path in (self._paths.clip, self._paths.snapshot):
+        with suppress(OSError):
+            self._paths.clip.unlink()
+        if not self.is_ended:
+            self._around, self._snapshot = (), None
             with suppress(OSError):
-                path.unlink()
+                self._paths.snapshot.unlink()
 
     def _drop_sound(self) -> None:
         """Replace the clip by one without its sound."""

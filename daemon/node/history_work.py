@@ -24,10 +24,10 @@ MAX_CLIPS = 16
 TIDY_NS = 60 * NS_PER_S
 
 
-class KeptSink(Protocol):
-    """Takes events as the history keeps them: when they begin, and when they end."""
+class KeptListener(Protocol):
+    """Is told of events when they begin, when they end, when their clip is there, and when a person changes them."""
 
-    def __call__(self, event: KeptEvent, /) -> None:
+    def hear_kept(self, event: KeptEvent, /) -> None:
         """Take an event on the thread `history`. Must not block."""
 
 
@@ -58,7 +58,7 @@ class HistoryWork:
         disk: HistoryDisk,
         topics: SnapshotTopics,
         counters: Counters,
-        on_kept: KeptSink | None = None,
+        listener: KeptListener | None = None,
     ) -> None:
         self._before_ns, self._after_ns = round(config.before_s * NS_PER_S), round(config.after_s * NS_PER_S)
         self._drops_speech = config.speech == "drop"
@@ -66,11 +66,12 @@ class HistoryWork:
         self._disk = disk
         self._topics = topics
         self._counters = counters
-        self._on_kept = on_kept
+        self._listener = listener
         self._recordings: dict[str, Recording] = {}
         # events that are open and not kept
         self._missed: set[str] = set()
-        self._news: list[KeptEvent] = []
+        # events to tell of, by id, after the commit
+        self._news: dict[str, None] = {}
         self._tidy_ns = 0
 
     def begin(self) -> None:
@@ -119,6 +120,7 @@ class HistoryWork:
                 request.answer(error)
             else:
                 waiting.append(request)
+                self._news[change.event] = None
         return waiting
 
     def _forget(self, event: str) -> None:
@@ -153,7 +155,7 @@ class HistoryWork:
         with_sound = event.stream in self._heard
         recording = Recording(event, times, started_s, paths, ring, with_sound=with_sound)
         self._recordings[event.id] = recording
-        self._news.append(replace(recording.kept(), number=paths.number))
+        self._news[event.id] = None
 
     def _record(self, store: HistoryStore, now_ns: int, *, is_last: bool = False) -> None:
         """Write what has come, and end what is over; in the last round that is everything."""
@@ -164,32 +166,34 @@ class HistoryWork:
                     recording.close_clip(drops_sound=self._drops_speech and self._heard_speech(recording))
             except OSError as error:
                 self._lose(recording, error, now_ns)
+            if recording.event.ended_ns is not None and not (recording.is_clip_open and recording.is_ended):
+                self._keep(store, recording, now_ns)
+            self._publish(recording)
             if recording.event.ended_ns is not None and not recording.is_clip_open:
-                self._finish(store, recording, now_ns)
-            else:
-                self._publish(recording)
+                del self._recordings[recording.event.id]
 
     def _heard_speech(self, recording: Recording) -> bool:
         """Return whether speech was recognised during the clip, which may begin a key picture early."""
         return self._inbox.heard_speech(recording.event.stream, recording.begins_ns, recording.times.until_ns)
 
-    def _finish(self, store: HistoryStore, recording: Recording, now_ns: int) -> None:
-        del self._recordings[recording.event.id]
+    def _keep(self, store: HistoryStore, recording: Recording, now_ns: int) -> None:
+        """Keep an event that has ended, and once more with its clip when that has ended too."""
         try:
-            kept = recording.finish()
+            kept = recording.ended()
         except OSError as error:
             self._lose(recording, error, now_ns)
             kept = recording.kept()
         if kept.clip is not None and kept.clip.is_cut:
             self._counters.drop("clip_cut")
-        self._publish(recording)
         try:
-            store.finish(kept)
+            store.finish(kept, clip_follows=recording.is_clip_open)
         except HistoryError as error:
-            if error.kind != "unknown":  # somebody has deleted it meanwhile
+            if error.kind == "unknown":  # somebody has deleted it meanwhile
+                recording.abandon()
+            else:
                 self._disk.note(error.kind, str(error), now_ns)
             return
-        self._news.append(kept)
+        self._news[kept.id] = None
         self._tidy_ns = now_ns
 
     def _publish(self, recording: Recording) -> None:
@@ -221,10 +225,10 @@ class HistoryWork:
             return
         for request in waiting:
             request.answer()
-        news, self._news = self._news, []
-        if self._on_kept is not None:
-            for event in news:
-                self._on_kept(event)
+        news, self._news = self._news, {}
+        if self._listener is not None and news:
+            for event in self._disk.events(news):
+                self._listener.hear_kept(event)
 
     def _lose(self, recording: Recording, error: OSError, now_ns: int) -> None:
         """Keep an event without its clip and snapshot, which the disk has refused."""

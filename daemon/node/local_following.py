@@ -87,7 +87,7 @@ class Following:
         self._tell({"kind": "event", "stream": stream, "payload": content})
 
     def hear_kept(self, event: KeptEvent, /) -> None:
-        """Take an event that the history has kept. Implements KeptSink."""
+        """Take an event of the history. Implements KeptListener."""
         if self._followers:
             self._tell({"kind": "kept", "event": event_json(event)})
 

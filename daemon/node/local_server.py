@@ -7,6 +7,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -71,6 +72,7 @@ class LocalServer:
         self._lock = threading.Lock()
         self._connections: dict[Connection, threading.Thread] = {}
         self._asking = self._following_now = 0
+        self._numbers = count(1)
         self._listener: socket.socket | None = None
         self.progress = Heartbeat("local")
         self.progress.end()
@@ -126,7 +128,8 @@ class LocalServer:
             log.warning("refused a program of this machine, %s: %s", _peer(connected), BUSY)
             self._turn_away(connection, BUSY)
             return
-        thread = threading.Thread(target=self._serve, args=(connection, _peer(connected)), name="local-1", daemon=True)
+        name = f"local-{next(self._numbers)}"
+        thread = threading.Thread(target=self._serve, args=(connection, _peer(connected)), name=name, daemon=True)
         with self._lock:
             self._connections[connection] = thread
         try:

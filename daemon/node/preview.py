@@ -7,11 +7,11 @@ import cv2
 
 from daemon.core.errors import InputError
 from daemon.core.records import Frame
-from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns, seconds_until, wall_time
+from daemon.core.timing import NS_PER_S, Schedule, monotonic_ns, seconds_until, wall_time
 from daemon.encoders.shrink import shrunk, to_bgr
 
-# at most five pictures a second, for all who look
-APART_NS = 200 * NS_PER_MS
+# pictures a second at most, for all who look
+RATE_HZ = 5.0
 
 # A request makes the next pictures ready for the next requests: a slow phone asks this seldom.
 WANTED_NS = 3 * NS_PER_S
@@ -39,7 +39,8 @@ class Preview:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._encoding = threading.Lock()
-        self._wanted_until_ns = self._taken_ns = 0
+        self._schedule = Schedule(RATE_HZ)
+        self._wanted_until_ns = 0
         self._width = 0
         self._sequence = 0
         self._frame: Frame | None = None
@@ -47,10 +48,8 @@ class Preview:
 
     def offer(self, frame: Frame) -> None:
         """Take a small copy of a frame, if somebody wants one now. Called by one thread at a time."""
-        now_ns = monotonic_ns()
-        if now_ns >= self._wanted_until_ns or now_ns - self._taken_ns < APART_NS:
+        if monotonic_ns() >= self._wanted_until_ns or not self._schedule.passes(frame.captured_ns):
             return
-        self._taken_ns = now_ns
         try:
             # here, and not later: a decoder may reuse the planes
             small = shrunk(frame, (self._width, 1))

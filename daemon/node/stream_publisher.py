@@ -37,13 +37,14 @@ class Identity:
 class PublishedBundle:
     """What payloads tell of a bundle, the monitor of its metrics, and the labels that it was taught.
 
-    `fingerprints` has that of each encoder.
+    `fingerprints` has that of each encoder. `background` are the labels that say that nothing happens.
     """
 
     view: BundleView
     monitor: BundleMonitor
     taught: Taught | None
     fingerprints: Mapping[str, str]
+    background: Sequence[str] = ()
 
     def with_labels(self, labels: Sequence[str]) -> "PublishedBundle":
         """Return the bundle as a stream shows it, in which only these labels apply."""

@@ -102,13 +102,14 @@ class Watching:
 
 
 def scored_labels(bundle: PublishedBundle, recognition: Recognition) -> list[dict[str, Any]]:
-    """Return the labels with the highest scores, and all that were taught, best first.
+    """Return the labels with the highest scores, and all that were taught, best first, but for the background.
 
     The shares are those of the senses in what speaks for the label, as in events: they add up to 1, or all are 0.
     """
     labels = bundle.view.labels
     taught = frozenset() if bundle.taught is None else frozenset(bundle.taught.labels)
-    order = (-recognition.scores).argsort(kind="stable").tolist()
+    best_first = (-recognition.scores).argsort(kind="stable").tolist()
+    order = [index for index in best_first if labels[index] not in bundle.background]
     return [
         {
             "label": labels[index],

@@ -268,7 +268,7 @@ def _historian(
     heard = frozenset(name for name, stream in settings.streams.items() if stream.may_hear)
     quota = Quota(round(config.quota_mb * BYTES_PER_MB), config.max_age_days * SECONDS_PER_DAY)
     disk = HistoryDisk(history_directory(settings), quota)
-    work = HistoryWork(config, HistoryInput(inbox, rings, heard), disk, topics, counters, following.hear_kept)
+    work = HistoryWork(config, HistoryInput(inbox, rings, heard), disk, topics, counters, following)
     return Historian(work, inbox, disk, list(rings.values()), quota, counters)
 
 

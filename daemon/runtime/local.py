@@ -170,12 +170,9 @@ class LocalClient:
     def _connect(self) -> "_Link":
         if len(os.fsencode(self.path)) > MAX_PATH_BYTES:
             raise LocalError("down", f"{self.path} is longer than the {MAX_PATH_BYTES} bytes that a socket may have")
-        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            connected.settimeout(CONNECT_S)
-            connected.connect(os.fspath(self.path))
+            connected = _connected(self.path)
         except OSError as error:
-            connected.close()
             raise LocalError("down", f"the daemon does not answer at {self.path}: {_reason(error)}") from error
         return _Link(Connection(connected, MAX_ANSWER_BYTES, takes_descriptors=True), self.path)
 
@@ -231,6 +228,18 @@ class _Link:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._connection.close()
+
+
+def _connected(path: Path) -> socket.socket:
+    """Return a socket that is connected to a path. Raises OSError."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        made.settimeout(CONNECT_S)
+        made.connect(os.fspath(path))
+    except BaseException:
+        made.close()
+        raise
+    return made
 
 
 def _until(deadline_s: float) -> int:

@@ -70,7 +70,8 @@ def visit_of(environ: Mapping[str, str], trust: Trust) -> Visit | None:
         if forwarded := _nearest(environ.get("HTTP_X_FORWARDED_HOST")):
             named, is_forwarded = forwarded, True
         scheme = _scheme(_nearest(environ.get("HTTP_X_FORWARDED_PROTO")), scheme)
-        address = _nearest(environ.get("HTTP_X_FORWARDED_FOR")) or address
+        visitor = _address(_nearest(environ.get("HTTP_X_FORWARDED_FOR")) or "")
+        address = address if visitor is None else str(visitor)
         prefix = _prefix(environ.get("HTTP_X_INGRESS_PATH") or environ.get("HTTP_X_FORWARDED_PREFIX") or "")
     found = _host(named)
     if found is None:

@@ -15,6 +15,10 @@ from daemon.web.guard import Visit
 
 log = rate_limited_logger(__name__)
 
+OLD_LINK = """this link is not valid any more. It is valid once, within ten minutes.
+`perceptd page --link` prints another one.
+"""
+
 # WSGI environ: how the request came
 VISIT = "perceptd.visit"
 
@@ -99,11 +103,9 @@ class Login:
         if request.method != "GET":  # a look ahead must not use it up
             raise Problem(400, "expected GET")
         if not self._accounts.use_link(secret):
-            raise Problem(
-                401,
-                "this link is not valid any more. It is valid once, within ten minutes. `perceptd page --link` prints "
-                "another one",
-                more={"login": "link"},
+            # somebody reads this in the place of the page
+            return HTTPResponse(
+                OLD_LINK, 401, {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"}
             )
         return self._begin("owner", empty_answer(303, {"Location": "../"}), visitor)
 

@@ -94,7 +94,7 @@ class MediaRoutes:
                 return self._renderings.get((event, os.fstat(clip).st_size, kind), clip)
             except Unfinished as unfinished:
                 headers = {"Retry-After": str(RETRY_AFTER_S)}
-                raise Problem(503, "it is being made; ask again", headers) from unfinished
+                raise Problem(202, "it is being made; ask again", headers) from unfinished
             except Failed as failed:
                 raise Problem(409, f"it cannot be made: {failed}") from failed
 

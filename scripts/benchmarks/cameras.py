@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.clip import write_clip
+from benchmarks.clip import BITS_A_SECOND, write_clip
 from benchmarks.process import cpu_s
 from benchmarks.repeat import write_repeated
 
@@ -35,9 +35,11 @@ class Cameras:
 
 
 @contextmanager
-def cameras(directory: Path, count: int, fps: int, lasts_s: float) -> Iterator[Cameras]:
+def cameras(
+    directory: Path, count: int, fps: int, lasts_s: float, bits_a_second: int = BITS_A_SECOND
+) -> Iterator[Cameras]:
     """Serve `count` cameras at `fps` for `lasts_s`. Raises SystemExit if the server does not start."""
-    recordings = [_recording(directory, number, fps, lasts_s) for number in range(count)]
+    recordings = [_recording(directory, number, fps, lasts_s, bits_a_second) for number in range(count)]
     process = subprocess.Popen(["/usr/bin/python3", SERVER, *recordings], stdout=subprocess.PIPE, text=True)
     try:
         port = process.stdout.readline().strip()
@@ -49,8 +51,8 @@ def cameras(directory: Path, count: int, fps: int, lasts_s: float) -> Iterator[C
         process.communicate()
 
 
-def _recording(directory: Path, number: int, fps: int, lasts_s: float) -> Path:
+def _recording(directory: Path, number: int, fps: int, lasts_s: float, bits_a_second: int) -> Path:
     once, recording = (directory / f"{name}-{number}-{fps}.mp4" for name in ("once", "recording"))
-    write_clip(once, SAMPLE_RATE_HZ, fps, as_camera=True, seed=number)
+    write_clip(once, SAMPLE_RATE_HZ, fps, as_camera=True, seed=number, bits_a_second=bits_a_second)
     write_repeated(once, recording, lasts_s)
     return recording

@@ -8,13 +8,20 @@ import cv2
 import numpy as np
 
 WIDTH, HEIGHT, FPS, SECONDS = 640, 480, 30, 20
+BITS_A_SECOND = 1_000_000
 SAMPLE_RATE_HZ = 16_000
 # No picture refers to a later one, and each is one slice. GStreamer sends headers between the slices of a key frame.
 AS_CAMERA = {"bf": "0", "threads": "1"}
 
 
 def write_clip(
-    path: Path, sample_rate_hz: int = SAMPLE_RATE_HZ, fps: int = FPS, *, as_camera: bool = False, seed: int = 1
+    path: Path,
+    sample_rate_hz: int = SAMPLE_RATE_HZ,
+    fps: int = FPS,
+    *,
+    as_camera: bool = False,
+    seed: int = 1,
+    bits_a_second: int = BITS_A_SECOND,
 ) -> None:
     """Write the recording; a seed always gives the same one.
 
@@ -24,7 +31,7 @@ def write_clip(
     with av.open(str(path), "w") as container:
         options = {"preset": "veryfast", "g": str(fps)} | (AS_CAMERA if as_camera else {})
         video = container.add_stream("libx264", rate=fps, options=options)
-        video.width, video.height, video.pix_fmt, video.bit_rate = WIDTH, HEIGHT, "yuv420p", 1_000_000
+        video.width, video.height, video.pix_fmt, video.bit_rate = WIDTH, HEIGHT, "yuv420p", bits_a_second
         audio = container.add_stream("aac", rate=sample_rate_hz, layout="mono")
         scene = cv2.GaussianBlur(generator.integers(0, 255, (HEIGHT * 2, WIDTH * 2, 3), np.uint8), (0, 0), 9)
         scene = cv2.normalize(scene, None, 0, 255, cv2.NORM_MINMAX)

@@ -136,7 +136,7 @@ def test_listening_elsewhere_writes_a_drop_in_and_the_default_removes_it(tmp_pat
     calls = (tmp_path / "calls").read_text().splitlines()
     assert calls == ["daemon-reload", "stop perceptd-page.service", "restart perceptd-page.socket"]
     listen_at("127.0.0.1", 8099, units, str(systemctl))
-    assert not drop_in.exists()
+    assert not drop_in.parent.exists()
     assert listens_at(units) == ("127.0.0.1", 8099)
 
 

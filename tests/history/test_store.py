@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -340,3 +341,39 @@ def test_days_are_those_of_the_place(directory: Path, monkeypatch: pytest.Monkey
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+def test_an_event_has_ended_while_its_clip_goes_on(store: HistoryStore, directory: Path) -> None:
+    paths = store.begin(kept_event())
+    write_parts(paths)
+    store.finish(ended(kept_event(), clip=None), clip_follows=True)
+    store.commit()
+    with HistoryReader(directory) as reader:
+        found = reader.event("e1")
+        assert (found.ended_by, found.snapshot_bytes, found.clip) == ("absent", 4, None)
+    assert names(directory) == ["1.jpg", "1.mp4.part"]
+    done = ended(kept_event())
+    store.finish(done)
+    store.commit()
+    with HistoryReader(directory) as reader:
+        assert reader.event("e1") == replace(done, number=1)
+    assert names(directory) == ["1.jpg", "1.mp4"]
+    assert agreement(directory) == []
+
+
+def test_a_clip_that_goes_on_is_gone_after_a_power_cut_and_when_its_event_is_deleted(directory: Path) -> None:
+    first = HistoryStore(directory)
+    for name in ("cut", "deleted"):
+        write_parts(first.begin(kept_event(name)))
+        first.finish(ended(kept_event(name), clip=None), clip_follows=True)
+    first.commit()
+    first.delete("deleted")
+    first.commit()
+    with pytest.raises(HistoryError) as refused:
+        first.finish(ended(kept_event("deleted")))
+    assert refused.value.kind == "unknown"
+    assert names(directory) == ["1.jpg", "1.mp4.part"]
+    first.close()
+    HistoryStore(directory).close()
+    assert names(directory) == ["1.jpg"]
+    assert agreement(directory) == []

@@ -13,8 +13,9 @@ from daemon.history.reader import HistoryReader
 from daemon.history.records import KeptEvent
 from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.campaign import IS_CAMPAIGN
-from tests.helpers.daemon import DaemonProcess
+from tests.helpers.daemon import ROOT, DaemonProcess
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
+from tests.helpers.rtsp_mounts import RtspServer, picture, rtsp_servers, sound
 from tests.node.test_daemon import write_clip
 
 # short clips, so that the tests are short
@@ -195,3 +196,45 @@ def fill(path: Path) -> None:
                 file.write(b"\0" * 65_536)
         except OSError:
             return
+
+
+@pytest.mark.campaign("history-live")
+@pytest.mark.skipif(not IS_CAMPAIGN, reason="takes half a minute: scripts/test-campaigns history-live")
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_the_clip_of_a_network_camera_is_what_it_sent_with_its_sound(
+    tmp_path: Path, broker: Mosquitto, codec: str
+) -> None:
+    # a picture that never changes is looked at again from time to time
+    mount = f"{picture(codec).replace('smpte75', 'ball')} {sound('aac')}"
+    with rtsp_servers(RtspServer({"/hall": mount})) as (port,), Subscriber(broker, "perceptd/real/#") as subscriber:
+        events = {"max_duration_s": 2, "thresholds": {"3": {"start": 0.0001, "end": 0.00005}}}
+        stream = {"camera": f"rtsp://127.0.0.1:{port}/hall", "microphone": "camera", "events": events}
+        settings = {
+            "node": "real",
+            "bundle": str(ROOT / "models" / "digits"),
+            "mqtt": {"port": broker.port},
+            "history": {"before_s": 1, "after_s": 1},
+            "streams": {"hall": stream},
+        }
+        with DaemonProcess(settings, tmp_path) as daemon:
+            history = history_of(tmp_path)
+
+            def whole() -> bool:
+                # before the first event there may be no index
+                return any(history.glob("clips/*.mp4")) and any(event.clip for event in kept(history)[1:])
+
+            wait_until(whole, "an event of the camera is kept")
+            assert daemon.stop() == 0
+        found = kept(history)
+        assert agree(history, found)
+        event = next(event for event in found[1:] if event.clip)
+        assert event.clip is not None
+        assert (event.clip.video, event.clip.audio) == ("hevc" if codec == "h265" else "h264", "aac")
+        # a key picture comes every half second
+        assert 1 <= event.started_s - event.clip.begins_s <= 1.7
+        assert event.clip.duration_s == pytest.approx(4, abs=1)
+        assert len(pictures(history / "clips" / f"{event.number}.mp4")) == pytest.approx(
+            20 * event.clip.duration_s, abs=5
+        )
+        assert event.snapshot_bytes
+        assert subscriber.payloads("perceptd/real/hall/event")

@@ -13,10 +13,10 @@ from daemon.config.history import HistoryConfig
 from daemon.core.records import Block, Counters, EndedBy, Event, EventPhase, Frame, Moment, Recognition
 from daemon.core.timing import NS_PER_S, monotonic_ns, wall_seconds
 from daemon.fusion.fuse import Fused
+from daemon.history.event_json import Json, event_json
 from daemon.history.reader import HistoryReader
 from daemon.history.records import KeptEvent, Quota
 from daemon.history.ring import MediaRing
-from daemon.history.snapshots import jpeg_of
 from daemon.node.history_disk import HistoryDisk
 from daemon.node.history_inbox import Delete, HistoryInbox, HistoryRequest, Judge, Keep
 from daemon.node.history_topics import SnapshotTopics
@@ -34,7 +34,7 @@ class Room:
         self.history = HistoryConfig.model_validate({"before_s": 2, "after_s": 1} | config)
         self.directory = directory / "history"
         self.counters, self.session = Counters(), FakeSnapshotSession()
-        self.ring = MediaRing(has_packets=False, before_s=self.history.before_s, encode=jpeg_of)
+        self.ring = MediaRing(has_packets=False, before_s=self.history.before_s)
         self.inbox = HistoryInbox(["hall"], self.history, self.counters)
         self.disk = HistoryDisk(self.directory, Quota(100_000_000, 1e9))
         topics = SnapshotTopics(
@@ -46,10 +46,14 @@ class Room:
             is_on=self.history.publish_snapshots,
         )
         given = HistoryInput(self.inbox, {"hall": self.ring}, {"hall"} if has_sound else set())
-        self.news: list[KeptEvent] = []
-        self.work = HistoryWork(self.history, given, self.disk, topics, self.counters, self.news.append)
+        self.news: list[Json] = []
+        self.work = HistoryWork(self.history, given, self.disk, topics, self.counters, self)
         self.start_ns, self.at_s, self.has_sound = monotonic_ns(), 0.0, has_sound
         self.work.begin()
+
+    def hear_kept(self, event: KeptEvent) -> None:
+        """Implements KeptListener."""
+        self.news.append(event_json(event))
 
     def pass_until(self, until_s: float, value: int = 0, *requests: HistoryRequest) -> None:
         """Capture a brightness for a while, with a round every quarter of a second."""
@@ -125,7 +129,9 @@ def test_an_event_is_kept_with_the_picture_at_its_peak_and_a_clip_from_before_to
     room.pass_until(8, 50)
     room.happen("end", 4.5, ended_by="absent")
     room.pass_until(10.5, 50)
-    assert room.kept() == [begun], "the clip goes on for a second, and the node waits for what is under way"
+    (ended,) = room.kept()
+    assert (ended.ended_by, ended.snapshot_bytes is not None) == ("absent", True)
+    assert ended.clip is None, "the clip goes on for a second, and the node waits for what is under way"
     room.pass_until(11.25, 250)
     (event,) = room.kept()
     assert (event.ended_by, event.peak, event.shares) == ("absent", 0.9, {"image": 1.0, "audio": 0.0})
@@ -141,7 +147,8 @@ def test_an_event_is_kept_with_the_picture_at_its_peak_and_a_clip_from_before_to
     assert kinds == ["video"]
     assert [round(pictures[at] / 50) for at in (0, -1)] == [0, 1]
     assert pytest.approx(max(pictures), abs=3) == 200, "nothing of what came later is in it"
-    assert [(each.id, each.ended_by) for each in room.news] == [("e", None), ("e", "absent")]
+    told = [(each["ended_by"], each["snapshot"] is not None, each["clip"] is not None) for each in room.news]
+    assert told == [(None, False, False), ("absent", True, False), ("absent", True, True)]
     assert room.counters.dropped == {}
 
 
@@ -315,6 +322,7 @@ def test_what_a_person_says_of_an_event_stays_when_it_ends(room: Room) -> None:
     room.pass_until(4.5)
     (event,) = room.kept()
     assert (event.kept, event.verdict, event.was, event.ended_by) == (True, "was", "cat", "paused")
+    assert [each["was"] for each in room.news] == [None, "cat", "cat"]
 
 
 def test_an_event_that_is_deleted_while_it_is_open_leaves_nothing(room: Room) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from benchmarks.bare import Pace
+from benchmarks.history import Run
+from benchmarks.history import result_of as result_of_history
 from benchmarks.home import result_of
 from benchmarks.measured import Measured, TopicStats, captured_at, percentile
 from benchmarks.memory import assess
@@ -165,3 +167,12 @@ def test_a_fit_is_judged_by_its_own_processor_time(
     # a machine that does other work too makes the clock run on
     fit = Fit(wall_s=60.0, cpu_s=cpu_s, peak_mb=peak_mb)
     assert list(result_of_fits([fit], [fit], dropped)["targets"].values()) == met
+
+
+def test_what_a_history_costs_is_the_median_within_pairs() -> None:
+    # the machine was slower during the second pair
+    pairs = [(Run(0.100, 90, 0), Run(0.104, 93, 2.5)), (Run(0.2, 91, 0), Run(0.206, 92, 2.0)), (Run(0.1, 90, 0),) * 2]
+    result = result_of_history(pairs)
+    assert result["more"]["core"] == pytest.approx(0.004)
+    assert (result["ring_mb"], result["met"]) == (2.5, True)
+    assert not result_of_history([(Run(0.1, 90, 0), Run(0.111, 93, 2.5))])["met"]

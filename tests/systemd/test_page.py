@@ -11,7 +11,8 @@ from tests.helpers.mosquitto import free_port, wait_until
 from tests.helpers.nspawn import Guest
 from tests.systemd.test_service import CONFIG, START_S, Service
 
-pytestmark = pytest.mark.xdist_group("guest")
+# each test restarts the service
+pytestmark = [pytest.mark.xdist_group("guest"), pytest.mark.campaign("page-service", part=2)]
 
 PAGE = "perceptd-page.service"
 SOCKET = "perceptd-page.socket"
@@ -30,7 +31,7 @@ def page(guest: Guest) -> Iterator[int]:
     # the guest is on the network of this machine, where the usual port may be taken
     port = free_port()
     guest.run("perceptd", "page", "--config", CONFIG, "--listen", f"127.0.0.1:{port}")
-    service.start(mqtt={"port": free_port()})
+    service.start(mqtt={"port": free_port()}, history={"before_s": 1.0, "after_s": 1.0})
     yield port
     guest.run("systemctl", "stop", PAGE, SOCKET, "perceptd.service")
     guest.run("systemctl", "reset-failed", "perceptd.service", PAGE, check=False)
@@ -115,6 +116,23 @@ def test_a_daemon_that_is_stopped_or_cannot_start_is_not_started_by_the_page(gue
     wait_until(lambda: state(guest, LOCAL) == "inactive", "its socket ends")
     assert state(guest, "perceptd.service") == "failed"
     assert guest.run("systemctl", "show", "perceptd.service", "-P", "NRestarts").stdout.strip() == "0"
+
+
+def test_a_film_is_made_within_the_sandbox(guest: Guest, page: int) -> None:
+    cookie = log_in(guest, page)
+
+    def clip() -> str | None:
+        """Return the latest event whose clip is finished, in pictures that no browser plays."""
+        events = json.loads(ask(page, "/api/events", cookie).read()).get("events", [])
+        return next((each["id"] for each in events if each["clip"] and each["clip"]["video"] == "mjpeg"), None)
+
+    wait_until(lambda: clip() is not None, "an event of the demo clip is kept", 2 * START_S)
+    event = clip()
+    for name, head in (("play.mp4", b"ftyp"), ("spectrogram.png", b"PNG")):
+        path = f"/api/events/{event}/{name}"
+        wait_until(lambda path=path: ask(page, path, cookie).status != 202, f"{name} is made", START_S)
+        answer = ask(page, path, cookie)
+        assert (answer.status, head in answer.read()[:12]) == (200, True)
 
 
 def test_the_page_survives_a_restart_of_the_daemon(guest: Guest, page: int) -> None:

@@ -75,6 +75,13 @@ def test_what_a_trusted_proxy_forwards_counts() -> None:
     assert host_problem(came, PROXY, HERE) is None
 
 
+@pytest.mark.parametrize("forwarded", ["", "unknown", "x" * 10_000, "198.51.100.7, nonsense"])
+def test_what_is_no_address_is_not_the_visitors(forwarded: str) -> None:
+    came = visit_of(environ("localhost", "::1", x_forwarded_for=forwarded), PROXY)
+    assert came is not None
+    assert came.address == "::1"
+
+
 def test_what_anybody_else_forwards_does_not_count() -> None:
     came = visit_of(environ("evil.example", "192.168.1.5", **FORWARDED), PROXY)
     assert came == Visit("192.168.1.5", "http", "evil.example", 80, "", is_forwarded=False)

@@ -79,13 +79,13 @@ function useMade(path) {
   return { ...state, fail: (reason) => set({ path: state.path, reason }) };
 }
 
-// Asks until the server has made it; while it has not, it answers 503.
+// Asks until the server has made it; while it has not, it answers 202.
 async function ask(path, isGone) {
   while (!isGone()) {
     try {
       const response = await fetch(path, { headers: { Range: "bytes=0-0" } });
-      if (response.ok) return { path, reason: "" };
-      if (response.status !== 503) return { path: undefined, reason: String((await response.json()).reason || t("clip_fails")) };
+      if (response.ok && response.status !== 202) return { path, reason: "" };
+      if (!response.ok && response.status !== 503) return { path: undefined, reason: String((await response.json()).reason || t("clip_fails")) };
     } catch {
       // the page says that its server is away
     }
