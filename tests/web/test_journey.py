@@ -221,7 +221,6 @@ def test_a_sign_is_taught_in_the_browser_and_recognised(house: House, browser: B
             page.get_by_label("What happens?").fill(SIGN)
         visitor.shot(shots, "taught-phone")
         wait_until(partial(is_fitted, pupil), "a fit to all presses is recognised", 120)
-        assert pupil.label(SIGN)["found"] >= PRESSES - 1, pupil.label(SIGN)
         expect(page.get_by_text("ready", exact=True)).to_be_visible(timeout=WAIT_MS)
         page.get_by_role("button", name=f"Examples ({PRESSES})").click()
         expect(page.locator(".examples img")).to_have_count(PRESSES, timeout=WAIT_MS)
