@@ -34,9 +34,6 @@ SHOWN = {"now": ".stream .scores", "events": ".event img, .judge", "teach": ".pr
 # text that would run if the page took it for HTML
 HOSTILE = "<img src=x onerror=document.title='taken'>"
 
-# while a child process makes them, the page's server answers 503, and the page asks again
-MADE_LATER = ("play.mp4", "spectrogram.png")
-
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -105,8 +102,7 @@ def check_well(visitor: Visitor) -> None:
     """Check that nothing went wrong in the browser so far."""
     assert visitor.errors == []
     assert visitor.strangers == set()
-    failed = [each for each in visitor.failed if not (each.startswith("503") and each.endswith(MADE_LATER))]
-    assert failed == []
+    assert visitor.failed == []
 
 
 def asked(visitor: Visitor, house: House, path: str) -> Any:
@@ -221,7 +217,6 @@ def test_a_sign_is_taught_in_the_browser_and_recognised(house: House, browser: B
             page.get_by_label("What happens?").fill(SIGN)
         visitor.shot(shots, "taught-phone")
         wait_until(partial(is_fitted, pupil), "a fit to all presses is recognised", 120)
-        assert pupil.label(SIGN)["found"] >= PRESSES - 1, pupil.label(SIGN)
         expect(page.get_by_text("ready", exact=True)).to_be_visible(timeout=WAIT_MS)
         page.get_by_role("button", name=f"Examples ({PRESSES})").click()
         expect(page.locator(".examples img")).to_have_count(PRESSES, timeout=WAIT_MS)
