@@ -79,7 +79,9 @@ class DaemonRoutes:
         )
 
     def _describe(self, _visitor: Visitor) -> HTTPResponse:
-        return self._ask("describe")
+        told = self._daemon.ask("describe").result
+        # the section `page` of the config is for the process of the page alone
+        return json_answer({key: value for key, value in told.items() if key != "page"})
 
     def _topics(self, _visitor: Visitor) -> HTTPResponse:
         return self._ask("topics")
