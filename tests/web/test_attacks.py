@@ -3,10 +3,13 @@
 import os
 import re
 import socket
+import ssl
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from threading import enumerate as enumerate_threads
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -15,9 +18,11 @@ from daemon.history.playback import ClipJobs
 from daemon.web.accounts import MOST_SESSIONS, Accounts
 from daemon.web.attempts import ADDRESS_ATTEMPTS
 from daemon.web.connections import is_full
+from daemon.web.daemon_link import MOST_AT_ONCE, MOST_PICTURES
 from daemon.web.http_server import Limits
 from daemon.web.page import all_routes
 from daemon.web.renderings import Renderings, Unfinished
+from tests.helpers.certificates import Authority
 from tests.helpers.mosquitto import wait_until
 from tests.helpers.page import PageUnderTest, rest_of, serving_page
 
@@ -248,3 +253,66 @@ def test_a_film_of_an_event_that_is_deleted_meanwhile_is_not_kept() -> None:
         renderings.close()
         for each in clip:
             os.close(each)
+
+
+def test_pictures_of_cameras_that_give_none_leave_room_for_other_requests(tmp_path: Path) -> None:
+    come = Event()
+
+    def no_picture(_asked: dict[str, Any]) -> tuple[dict[str, Any], None]:
+        come.wait(20)
+        return {}, None
+
+    with serving_page(tmp_path) as page, ThreadPoolExecutor(MOST_AT_ONCE) as viewers:
+        page.daemon.told |= {"picture": no_picture, "topics": ({"topics": {}}, None)}
+        viewer = page.session("viewer")
+        asked = [viewers.submit(page.ask, "GET", "/api/picture/door", cookie=viewer) for _ in range(MOST_AT_ONCE)]
+        try:
+            wait_until(lambda: len(page.daemon.requests("picture")) >= MOST_PICTURES, "they wait for the camera")
+            assert page.ask("GET", "/api/topics", cookie=page.session()).status == 200
+        finally:
+            come.set()
+        assert {each.result().status for each in asked} == {204}
+
+
+def test_two_who_write_the_config_at_once_leave_one_whole_text(tmp_path: Path) -> None:
+    path, rounds = tmp_path / "config.yaml", 10
+    with serving_page(tmp_path) as page, ThreadPoolExecutor(2) as owners:
+        page.daemon.told |= {
+            "config": ({"path": str(path), "text": ""}, None),
+            "config_check": ({"problems": []}, None),
+        }
+        owner = page.session()
+        for number in range(rounds):
+            path.write_text(f"before: {number}")
+            tag = page.ask("GET", "/api/config", cookie=owner).json["tag"]
+            texts = ["a: " + "x" * 100_000, "b: y"]
+            given = [{"text": text, "tag": tag, "confirm": True} for text in texts]
+            asked = [owners.submit(page.ask, "POST", "/api/config", each, cookie=owner) for each in given]
+            assert sorted(each.result().status for each in asked) == [200, 409]
+            assert path.read_text() in texts
+            assert (tmp_path / "config.yaml.before").read_text() == f"before: {number}"
+
+
+def test_a_handshake_of_tls_that_stalls_is_ended_and_holds_up_nobody(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("page")
+    context = ssl.create_default_context(cafile=str(authority.ca_file))
+    section = {"certificate_file": str(certificate), "key_file": str(key)}
+    limits = Limits(first_byte_s=0.3, request_s=0.5)
+    with (
+        serving_page(tmp_path, section, limits=limits, context=context) as page,
+        page.connect() as silent,
+        page.connect() as begun,
+        page.connect() as plain,
+    ):
+        # the head of a ClientHello that never comes
+        begun.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        plain.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert page.ask("GET", "/api/session").status == 401
+        assert not any(rest_of(each).startswith(b"HTTP/1.1 2") for each in (silent, begun, plain))
+
+
+def test_whether_an_event_stays_is_true_or_false(page: PageUnderTest) -> None:
+    page.daemon.told["history_keep"] = ({}, None)
+    page.ask("POST", "/api/events/e1/keep", {"on": "false"}, cookie=page.session())
+    assert page.daemon.requests("history_keep")[-1]["on"] == "false"  # the daemon refuses it
