@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from daemon.cli.node_state import NodeState, advice, as_owner
+from daemon.cli.node_state import NodeState, advice
+from daemon.cli.ownership import as_owner
 from daemon.config.node import HISTORY
 from daemon.core.errors import HistoryError, Refused
 from daemon.core.text import clean

@@ -2,13 +2,13 @@
 
 import argparse
 import getpass
-import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from daemon.cli.ownership import as_owner
 from daemon.core.errors import Refused
 from daemon.web.accounts import Accounts
 from daemon.web.passwords import MOST_CHARS, password_problem
@@ -23,8 +23,7 @@ def accounts_in(state: Path) -> Iterator[Accounts]:
     Root acts as the page's user, whose files they are: what root writes, the page could not read.
     """
     try:
-        owner = state.stat() if os.geteuid() == 0 and state.is_dir() else None
-        with _acting_as(*((0, 0) if owner is None else (owner.st_uid, owner.st_gid))):
+        with as_owner(state) if state.is_dir() else nullcontext():
             yield Accounts(state)
     except PermissionError as error:
         raise Refused(f"only root and the page's own user may do that: {error.filename or state}") from error
@@ -68,20 +67,3 @@ def _new_password(role: str) -> str:
     if (problem := password_problem(password)) is not None:
         raise Refused(f"{problem}; nothing was changed")
     return password
-
-
-@contextmanager
-def _acting_as(user: int, group: int) -> Iterator[None]:
-    if os.geteuid() != 0 or user == 0:
-        yield
-        return
-    groups = os.getgroups()
-    os.setgroups([])
-    os.setegid(group)
-    os.seteuid(user)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
-        os.setgroups(groups)
