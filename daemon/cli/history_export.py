@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 
 from daemon.cli.history_state import event_of, events_of_day, reading
-from daemon.cli.node_state import give_to_caller, node_state
+from daemon.cli.node_state import node_state
+from daemon.cli.ownership import give_to_caller
 from daemon.cli.teach_text import counted
 from daemon.core.errors import HistoryError, Refused
 from daemon.core.status_line import StatusLine

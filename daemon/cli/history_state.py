@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from daemon.cli.node_state import NodeState, advice, as_owner
+from daemon.cli.node_state import NodeState, advice
+from daemon.cli.ownership import as_owner
 from daemon.config.node import HISTORY
 from daemon.core.errors import HistoryError, Refused
 from daemon.core.text import clean
@@ -31,12 +32,13 @@ def reading(state: NodeState) -> Iterator[HistoryReader]:
 
 @contextmanager
 def erasing(state: NodeState) -> Iterator[HistoryEraser]:
-    """Give a block the history of a node, to delete events. As `reading` otherwise."""
-    with _explained(state):
-        with as_owner(state.directory):
-            eraser = HistoryEraser(state.directory / HISTORY)
-        with eraser:
-            yield eraser
+    """Give a block the history of a node, to delete events. Raises Refused as `reading` does.
+
+    Root deletes as the user of the service: a link in the place of a directory must lead to nothing that only root may
+    delete.
+    """
+    with _explained(state), as_owner(state.directory), HistoryEraser(state.directory / HISTORY) as eraser:
+        yield eraser
 
 
 def event_of(reader: HistoryReader, shown: str) -> KeptEvent:

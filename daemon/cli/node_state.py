@@ -2,8 +2,6 @@
 
 import argparse
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,26 +41,3 @@ def advice(state: NodeState) -> str:
     if os.geteuid() == 0 or os.access(state.directory, needed, effective_ids=True):
         return ""
     return "\nOnly root and the user of the node may use it: run this command with sudo."
-
-
-@contextmanager
-def as_owner(directory: Path) -> Iterator[None]:
-    """Run a block of a command of root as the user who owns a directory."""
-    status = directory.stat()
-    if os.geteuid() != 0 or status.st_uid == 0:
-        yield
-        return
-    os.setegid(status.st_gid)
-    os.seteuid(status.st_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
-
-
-def give_to_caller(path: Path) -> None:
-    """Give a new file or directory to the person who runs the command with sudo. Raises OSError."""
-    user, group = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
-    if os.geteuid() == 0 and user.isdecimal() and group.isdecimal():
-        os.chown(path, int(user), int(group), follow_symlinks=False)

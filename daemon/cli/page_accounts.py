@@ -2,13 +2,13 @@
 
 import argparse
 import getpass
-import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from daemon.cli.ownership import as_owner
 from daemon.core.errors import Refused
 from daemon.web.accounts import Accounts
 from daemon.web.passwords import MOST_CHARS, password_problem
@@ -23,8 +23,7 @@ def accounts_in(state: Path) -> Iterator[Accounts]:
     Root acts as the page's user, whose files they are: what root writes, the page could not read.
     """
     try:
-        owner = state.stat() if os.geteuid() == 0 and state.is_dir() else None
-        with _acting_as(*((0, 0) if owner is None else (owner.st_uid, owner.st_gid))):
+        with as_owner(state) if state.is_dir() else nullcontext():
             yield Accounts(state)
     except PermissionError as error:
         raise Refused(f"only root and the page's own user may do that: {error.filename or state}") from error
@@ -38,7 +37,10 @@ def change_accounts(options: argparse.Namespace, accounts: Accounts, url: str) -
         print(f"{url}link/{accounts.new_link()}")
         print("It logs in whoever opens it first, within ten minutes.", file=sys.stderr)
     elif options.set_password:
-        accounts.set_password(options.role, _new_password(options.role))
+        try:
+            accounts.set_password(options.role, _new_password(options.role))
+        except ValueError as error:
+            raise Refused(f"{error}; nothing was changed") from error
         print(f"the password of the {options.role} is set; browsers that were logged in as {options.role} log in again")
     elif options.token is not None:
         if TOKEN_NAME.fullmatch(options.token) is None:
@@ -68,20 +70,3 @@ def _new_password(role: str) -> str:
     if (problem := password_problem(password)) is not None:
         raise Refused(f"{problem}; nothing was changed")
     return password
-
-
-@contextmanager
-def _acting_as(user: int, group: int) -> Iterator[None]:
-    if os.geteuid() != 0 or user == 0:
-        yield
-        return
-    groups = os.getgroups()
-    os.setgroups([])
-    os.setegid(group)
-    os.seteuid(user)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
-        os.setgroups(groups)

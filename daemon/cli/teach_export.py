@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 
 from daemon.bundle.bundle import load_bundle
-from daemon.cli.node_state import give_to_caller, node_state
+from daemon.cli.node_state import node_state
+from daemon.cli.ownership import give_to_caller
 from daemon.cli.teach_state import active_bundle, opened, stream_of
 from daemon.cli.teach_text import counted
 from daemon.core.errors import Refused

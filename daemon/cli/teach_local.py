@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from daemon.cli.node_state import give_to_caller, node_state
+from daemon.cli.node_state import node_state
+from daemon.cli.ownership import give_to_caller
 from daemon.cli.teach_state import opened
 from daemon.core.errors import Refused
 from daemon.core.text import clean

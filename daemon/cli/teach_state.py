@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from daemon.bundle.bundle import load_bundle
-from daemon.cli.node_state import NodeState, advice, as_owner
+from daemon.cli.node_state import NodeState, advice
+from daemon.cli.ownership import as_owner
 from daemon.config.node import MODELS, teaching_database
 from daemon.core.errors import Refused, TeachingError
 from daemon.teaching.store import TeachingStore

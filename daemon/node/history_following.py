@@ -8,6 +8,7 @@ from daemon.core.records import EndedBy, Event, Modality, Recognition
 from daemon.core.timing import NS_PER_S
 from daemon.fusion.events import EventSettings, shares_of
 from daemon.fusion.fuse import Fused
+from daemon.history.records import MAX_CLIP_NS
 
 # whoever asks for `speech: drop` means this label
 SPEECH = "speech"
@@ -18,9 +19,6 @@ RECENT_NS = 2 * NS_PER_S
 
 # So many ended events of a stream wait for the thread `history`, beside those that it has begun to record.
 MAX_ENDED = 64
-
-# the longest clip
-MAX_CLIP_NS = 120 * NS_PER_S
 
 # After its end a clip waits so long for packets that are under way, and for what is recognised in them: speech that is
 # recognised later leaves its sound in the clip.
