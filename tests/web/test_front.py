@@ -26,6 +26,8 @@ from tests.sources import cameras
 
 pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.campaign("page")]
 
+only_campaign = pytest.mark.skipif(not IS_CAMPAIGN, reason="takes seconds: scripts/test-campaigns page")
+
 LOOKS = list(product(("desktop", "phone", "narrow"), ("light", "dark"), ("en-GB", "de-DE")))
 
 # waits until a film has passed a time; the policy of the page forbids Playwright's own way
@@ -83,6 +85,7 @@ def test_texts_from_outside_are_shown_as_texts(browser: Browser) -> None:
         expect(page.get_by_role("heading", level=2).first).to_contain_text(SCRIPT)
 
 
+@only_campaign
 def test_a_clip_plays_and_the_playhead_moves(browser: Browser) -> None:
     with house(browser, PageApi(), f"events/{EVENT}") as visitor:
         page = visitor.page
@@ -95,7 +98,7 @@ def test_a_clip_plays_and_the_playhead_moves(browser: Browser) -> None:
         film.evaluate(PASSES, 3)
 
 
-@pytest.mark.skipif(not IS_CAMPAIGN, reason="takes seconds: scripts/test-campaigns page")
+@only_campaign
 def test_a_clip_of_a_v4l2_camera_plays(browser: Browser, tmp_path: Path) -> None:
     """The camera's program reads a fake device, in a process of its own as ever."""
     api = PageApi()
