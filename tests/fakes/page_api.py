@@ -32,6 +32,8 @@ class PageApi:
         self.examples = page_data.examples(mark)
         self.news: list[dict[str, Any]] = []
         self.config = page_data.CONFIG
+        # what every event plays in place of a made-up film
+        self.film: bytes | None = None
         self.began = time.monotonic()
         # requests for pictures that are answered now, by stream, and the most of them at once
         self.at_once: Counter[str] = Counter()
@@ -116,7 +118,7 @@ class PageApi:
             case ["events", event, "snapshot.jpg"]:
                 return "image/jpeg", page_media.jpeg(page_media.scene(self._event(event)["stream"], int(event, 16)))
             case ["events", event, "play.mp4" | "clip.mp4"]:
-                return "video/mp4", page_media.clip()
+                return "video/mp4", self.film or page_media.clip()
             case ["events", _, "spectrogram.png"]:
                 return "image/png", page_media.spectrogram()
             case ["examples", example, "picture.jpg"]:
