@@ -9,9 +9,9 @@ import logging
 import os
 import signal
 import sys
-import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from daemon.cli.signals import handle_interrupt, handle_signals
 from daemon.config.command_line import ConfigOptions
@@ -39,8 +39,11 @@ from daemon.updates.startup import Startup
 log = logging.getLogger(__name__)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the node until SIGTERM or Ctrl-C, or until its recordings end. Return EXIT_DAMAGED if one is damaged."""
+def run(options: argparse.Namespace) -> NoReturn:
+    """Run the node until SIGTERM or Ctrl-C, or until its recordings end; then end the process.
+
+    The exit code is EXIT_DAMAGED if a recording is damaged. Raises Refused.
+    """
     stop = StopRequest()
     handle_signals(stop.stop, stop.ask_reload)
     handle_interrupt(stop.stop)
@@ -52,11 +55,15 @@ def run(options: argparse.Namespace) -> int:
     notifier = Notifier.from_environment()
     try:
         with LocalSocket.from_environment() as local_socket:
-            return _run(choice, stop, notifier, _local_host(choice, local_socket, remembered))
+            code = _run(choice, stop, notifier, _local_host(choice, local_socket, remembered))
     except Refused as error:
         # systemd shows the last status of a service that has failed
         notifier.send(STATUS=" ".join(str(error).split()))
         raise
+    # All is closed. The interpreter would take itself apart, which takes seconds on a busy machine. Meanwhile no thread
+    # must run on, such as one that opens a network camera.
+    logging.shutdown()
+    os._exit(code)
 
 
 def _local_host(choice: ConfigOptions, local_socket: LocalSocket, remembered: RememberedLog) -> LocalHost:
@@ -76,12 +83,7 @@ def _run(choice: ConfigOptions, stop: StopRequest, notifier: Notifier, local_hos
         nodes = Nodes(choice, stop, reload, notifier, config, find_startup(config.document), local_host=local_host)
         while survive("the node", nodes.run_next):
             pass
-    code = EXIT_DAMAGED if nodes.has_failed else 0
-    if threading.active_count() > 1:
-        # a network camera that is being opened, or an encoder that hangs, must not run on while the interpreter ends
-        logging.shutdown()
-        os._exit(code)
-    return code
+    return EXIT_DAMAGED if nodes.has_failed else 0
 
 
 def check_reload(options: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 
+from daemon.bundle.manifest import Manifest
 from daemon.config.history import HistoryConfig
 from daemon.config.streams import StreamConfig
 from daemon.core.errors import Refused
@@ -26,7 +27,7 @@ from daemon.pipeline.encode import EncoderPool
 from daemon.pipeline.gates import Gates
 from daemon.pipeline.keep_alive import EmbeddingRepeater, KeepAlive, keep_alive_rules
 from daemon.pipeline.lane import Lane, LiveFlow
-from daemon.pipeline.live import LiveFusion, LiveStream
+from daemon.pipeline.live import LiveFusion, LiveStream, Publish
 from daemon.pipeline.ordered import OrderedFlow
 from daemon.pipeline.preparation import Preparation, encoder_counters
 from daemon.pipeline.recent import RecentInput
@@ -112,10 +113,8 @@ class Stream:
     def live(self, recogniser: Recogniser, bundle: PublishedBundle, head: FusionHead) -> LiveStream:
         """Return what the shared fusion thread needs of this stream under a bundle."""
         manifest = recogniser.bundle.manifest
-        settings = event_settings(manifest, self._config.events, self.name)
-        publish = partial(self._publish, bundle.with_labels(manifest.labels_in(self.name)), settings)
         counters = encoder_counters(manifest.encoder_modalities, self.counters)
-        return LiveStream(self.name, self._new_fusion(recogniser, head), publish, counters)
+        return LiveStream(self.name, self._new_fusion(recogniser, head), self._publisher_of(manifest, bundle), counters)
 
     def start_live(self, live: LiveStream, encoders: EncoderPool, fusion: LiveFusion) -> None:
         """Begin to capture, with text from MQTT where it is enabled."""
@@ -157,7 +156,7 @@ class Stream:
             Preparation(manifest, counters),
             encoders,
             self._new_fusion(self._recogniser, self._recogniser.new_head()),
-            partial(self._publish, self._bundle.with_labels(manifest.labels_in(self.name))),
+            self._publisher_of(manifest, self._bundle),
             counters,
             self._stop,
             self._gates,
@@ -269,6 +268,10 @@ class Stream:
         """Forget the pictures of another stream's camera once it is closed on request."""
         if self._looks_at is not None and self._looks_at.is_closed:
             self._intake.forget("image")
+
+    def _publisher_of(self, manifest: Manifest, bundle: PublishedBundle) -> Publish:
+        settings = event_settings(manifest, self._config.events, self.name)
+        return partial(self._publish, bundle.with_labels(manifest.labels_in(self.name)), settings)
 
     def _publish(self, bundle: PublishedBundle, settings: EventSettings, fused: Fused) -> None:
         self._publisher.publish(bundle, fused)

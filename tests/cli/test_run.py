@@ -24,6 +24,7 @@ from daemon.node.stop_request import StopRequest
 from daemon.node.systemd import Notifier
 from daemon.runtime.child_main import Failed
 from tests.helpers.bundle_builder import write_bundle
+from tests.helpers.clips import write_clip
 from tests.helpers.daemon import ROOT, DaemonProcess
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.shortages import few_descriptors
@@ -171,3 +172,15 @@ def test_the_service_manager_gets_the_reason_of_a_failed_start(tmp_path: Path) -
         status = manager.recv(65_536).decode()
     assert done.returncode == EXIT_REFUSED
     assert status.startswith(f"STATUS={tmp_path}/config.yaml:1: node: is missing {tmp_path}/config.yaml:1: bundle: is")
+
+
+def test_the_process_ends_without_taking_the_interpreter_apart(path: Path, tmp_path: Path) -> None:
+    # that takes seconds on a busy machine, after all is closed
+    film = {"file": str(write_clip(tmp_path / "film.mp4")), "pace": "fast", "loop": False}
+    write(path, streams={"s": {"replay": film}}, mqtt={"port": 9})
+    mark = "import atexit, os; atexit.register(os.write, 1, b'apart')"
+    program = f"{mark}; from daemon.cli.main import main; main(['run', '--config', {str(path)!r}])"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, b""), done.stderr
+    assert done.stderr.rstrip().endswith(b"stopped"), "its log is whole"
+    assert not (tmp_path / "state" / "local.sock").exists()

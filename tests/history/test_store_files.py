@@ -247,9 +247,10 @@ def test_what_a_killed_daemon_leaves_is_put_in_order(directory: Path, caplog: py
     (clips / "2.mp4").rename(clips / "2.mp4.part")  # killed between transaction and renaming
     (clips / "3.mp4.part").write_bytes(b"again")
     (clips / "99.mp4").write_bytes(b"of no event")
+    (clips / "003.mp4").write_bytes(b"the number of an event, but not its name")
     with caplog.at_level(logging.WARNING):
         HistoryStore(directory, LARGE).close()
-    assert "1 events were open, 4 files had no event, 1 files are missing" in caplog.text
+    assert "1 events were open, 5 files had no event, 1 files are missing" in caplog.text
     assert agreement(directory) == []
     with HistoryReader(directory) as reader:
         event = reader.event("open")

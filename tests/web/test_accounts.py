@@ -44,6 +44,13 @@ def test_a_password_logs_in_its_role(accounts: Accounts, tmp_path: Path) -> None
     ]
 
 
+def test_two_roles_have_two_passwords(accounts: Accounts, tmp_path: Path) -> None:
+    store_password(tmp_path / "page", "correct horse", "owner")
+    with pytest.raises(ValueError, match="owner"):
+        accounts.set_password("viewer", "correct horse")
+    assert accounts.role_by_password("correct horse") == "owner"
+
+
 @pytest.mark.parametrize(("password", "is_good"), [("1234567", False), ("12345678", True), ("x" * 1001, False)])
 def test_passwords_that_can_be_used(password: str, is_good: bool) -> None:
     assert (password_problem(password) is None) is is_good
@@ -139,6 +146,10 @@ def test_addresses_that_have_logged_in_are_known_for_a_while(accounts: Accounts,
     accounts.begin_session("owner", "192.168.1.5")
     assert accounts.is_known("192.168.1.5")
     assert not accounts.is_known("192.168.1.6")
+    # a telephone changes its address of IPv6 each day, within its network
+    accounts.begin_session("owner", "2001:db8::1:2")
+    assert accounts.is_known("2001:db8::3:4")
+    assert not accounts.is_known("2001:db8:0:1::3")
     clock.now_s += 91 * DAY_S
     assert not accounts.is_known("192.168.1.5")
 
