@@ -1,5 +1,6 @@
 """The sockets on which the page listens: systemd's, or one of its own."""
 
+import os
 import socket
 from collections.abc import MutableMapping
 
