@@ -25,7 +25,7 @@ SNAPSHOT_MODE = 0o600
 def kept_event(event: Followed, started_s: float) -> KeptEvent:
     """Return an event as it is kept, without clip and snapshot; `started_s` is the wall time of its start.
 
-    Its other times are told from that one, so that a step of the clock changes no duration.
+    Its other times are reckoned from that one, so that a step of the clock changes no duration.
     """
     to_wall_s = started_s - event.started_ns / NS_PER_S
     return KeptEvent(
@@ -180,7 +180,7 @@ class Recording:
             return
         packets = self._ring.take(self._ring.begin(peak_ns)).packets
         around = [each for each in packets if each.format.kind == "video" and each.captured_ns <= peak_ns + AROUND_NS]
-        # own pictures are further apart than those that were recognised, and after the peak all may be over
+        # own pictures are rarer than recognised ones: the next one may show a place that is empty again
         if any(each.format.is_own_picture and each.captured_ns <= peak_ns for each in around):
             around = [each for each in around if each.captured_ns <= peak_ns]
         if around:
