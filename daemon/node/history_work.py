@@ -161,7 +161,7 @@ class HistoryWork:
         """Write what was captured, and end the clips and events that are over; in the last round end all."""
         for recording in list(self._recordings.values()):
             try:
-                recording.take()
+                recording.take(now_ns)
                 if recording.is_clip_open and (is_last or now_ns >= recording.times.due_ns):
                     recording.close_clip(drops_sound=self._drops_speech and self._heard_speech(recording))
             except OSError as error:
