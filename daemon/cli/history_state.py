@@ -32,12 +32,13 @@ def reading(state: NodeState) -> Iterator[HistoryReader]:
 
 @contextmanager
 def erasing(state: NodeState) -> Iterator[HistoryEraser]:
-    """Give a block the history of a node, to delete events. As `reading` otherwise."""
-    with _explained(state):
-        with as_owner(state.directory):
-            eraser = HistoryEraser(state.directory / HISTORY)
-        with eraser:
-            yield eraser
+    """Give a block the history of a node, to delete events. Raises Refused as `reading` does.
+
+    Root deletes as the user of the service: a link in the place of a directory must lead to nothing that only root may
+    delete.
+    """
+    with _explained(state), as_owner(state.directory), HistoryEraser(state.directory / HISTORY) as eraser:
+        yield eraser
 
 
 def event_of(reader: HistoryReader, shown: str) -> KeptEvent:

@@ -37,7 +37,10 @@ def change_accounts(options: argparse.Namespace, accounts: Accounts, url: str) -
         print(f"{url}link/{accounts.new_link()}")
         print("It logs in whoever opens it first, within ten minutes.", file=sys.stderr)
     elif options.set_password:
-        accounts.set_password(options.role, _new_password(options.role))
+        try:
+            accounts.set_password(options.role, _new_password(options.role))
+        except ValueError as error:
+            raise Refused(f"{error}; nothing was changed") from error
         print(f"the password of the {options.role} is set; browsers that were logged in as {options.role} log in again")
     elif options.token is not None:
         if TOKEN_NAME.fullmatch(options.token) is None:

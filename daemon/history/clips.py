@@ -13,13 +13,10 @@ from daemon.core.media import MediaPacket
 from daemon.core.records import Block
 from daemon.core.timing import NS_PER_S, wall_seconds
 from daemon.history.clip_file import ClipFile
-from daemon.history.records import Clip
+from daemon.history.records import MAX_CLIP_NS, Clip
 from daemon.history.track_formats import can_write
 
 log = logging.getLogger(__name__)
-
-# a longer event has a clip of its beginning
-MAX_CLIP_NS = 120 * NS_PER_S
 
 # the tracks of a file are declared at its beginning. So long a clip waits for its first picture and its first sound
 WAIT_NS = 2 * NS_PER_S

@@ -127,19 +127,16 @@ def remove_aside(directory: Path) -> None:
             remove(aside)
 
 
-def listed(clips: Path) -> Iterator[tuple[Path, int | None, Which, bool]]:
-    """Yield all that lies in the directory: its path, the number of its event, which file, and whether it is a part.
-
-    The number is None for what is no file of an event. Raises OSError.
-    """
+def listed(clips: Path) -> tuple[set[str], list[str]]:
+    """Return the names in a directory: files of events and their parts, and all others. Raises OSError."""
+    files, others = set(), []
     with os.scandir(clips) as entries:
         for entry in entries:
-            found = _NAME.fullmatch(entry.name)
-            if found is None or not entry.is_file(follow_symlinks=False):
-                yield Path(entry.path), None, "clip", False
+            if _NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                files.add(entry.name)
             else:
-                which: Which = "snapshot" if found[2] == "jpg" else "clip"
-                yield Path(entry.path), int(found[1]), which, found[3] is not None
+                others.append(entry.name)
+    return files, others
 
 
 def open_file(clips: Path, event: KeptEvent, which: Which) -> int:

@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 from daemon.core.records import EndedBy, Modality
+from daemon.core.timing import NS_PER_S
+
+# the longest clip: a longer event has a clip of its beginning
+MAX_CLIP_NS = 120 * NS_PER_S
 
 # right: it was what the label says; wrong: nothing of it was there; was: it was another label
 Verdict = Literal["right", "wrong", "was"]

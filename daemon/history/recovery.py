@@ -2,11 +2,13 @@
 
 import logging
 import sqlite3
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.core.database import transaction
 from daemon.core.files import remove, sync_directory
-from daemon.history.files import ENDINGS, Which, file_of, listed, part_of
+from daemon.history.files import ENDINGS, PART, listed
 from daemon.history.rows import MAX_FILE_BYTES
 from daemon.history.schema import ROW_BYTES
 
@@ -25,19 +27,21 @@ _SANE_SIZE = (
 )
 _SANE_MARK = "UPDATE events SET kept = 1 WHERE kept NOT IN (0, 1)"
 
-# Files of `found` that no row knows, or of which there is a complete one beside the part.
-_STRAYS = (
-    "SELECT number, which, is_part FROM found WHERE NOT EXISTS (SELECT 1 FROM events"
-    " WHERE events.number = found.number"
-    " AND (CASE which WHEN 'clip' THEN clip_bytes ELSE snapshot_bytes END) IS NOT NULL)"
-    " OR is_part AND EXISTS (SELECT 1 FROM found AS other"
-    " WHERE other.number = found.number AND other.which = found.which AND NOT other.is_part)"
-)
+_NAMES = "SELECT number || '{1}' FROM events WHERE {0}_bytes IS NOT NULL"
+_WITHOUT_FILE = "UPDATE events SET {0}_bytes = NULL WHERE number = ?"
 
-_WITHOUT_FILE = (
-    "UPDATE events SET {0}_bytes = NULL WHERE {0}_bytes IS NOT NULL"
-    " AND NOT EXISTS (SELECT 1 FROM found WHERE found.number = events.number AND which = '{0}')"
-)
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What rows and files disagree about, by the names of the files.
+
+    `strays` belong to no event, or lie as a part beside the complete file. `unnamed` are complete, and still have the
+    name of a part. `missing` are not there.
+    """
+
+    strays: Collection[str]
+    unnamed: Collection[str]
+    missing: Collection[str]
 
 
 def make_agree(database: sqlite3.Connection, clips: Path) -> None:
@@ -46,55 +50,49 @@ def make_agree(database: sqlite3.Connection, clips: Path) -> None:
     A file that was complete when the power was cut, but had not its name yet, gets it. Raises OSError and
     sqlite3.Error.
     """
-    database.execute(
-        "CREATE TEMP TABLE found (number INTEGER, which TEXT, is_part INTEGER, PRIMARY KEY (number, which, is_part))"
-    )
-    try:
-        with transaction(database):
-            _look(database, clips)
-            for which in ENDINGS:
-                database.execute(_SANE_SIZE.format(which, MAX_FILE_BYTES))
-            database.execute(_SANE_MARK)
-            opened = database.execute(_END_OPEN).rowcount
-            strays = database.execute(_STRAYS).fetchall()
-            database.executemany("DELETE FROM found WHERE number = ? AND which = ? AND is_part = ?", strays)
-            missing = sum(database.execute(_WITHOUT_FILE.format(which)).rowcount for which in ENDINGS)
-            _count_again(database)
-        for number, which, is_part in strays:
-            _path(clips, number, which, is_part).unlink(missing_ok=True)
-        _finish_names(database, clips)
-    finally:
-        database.execute("DROP TABLE found")
-    if opened or strays or missing:
+    with transaction(database):
+        for which in ENDINGS:
+            database.execute(_SANE_SIZE.format(which, MAX_FILE_BYTES))
+        database.execute(_SANE_MARK)
+        opened = database.execute(_END_OPEN).rowcount
+        found = _compare(database, clips)
+        for which, ending in ENDINGS.items():
+            numbers = [(name.removesuffix(ending),) for name in found.missing if name.endswith(ending)]
+            database.executemany(_WITHOUT_FILE.format(which), numbers)
+        _count_again(database)
+    for name in found.strays:
+        (clips / name).unlink(missing_ok=True)
+    for name in found.unnamed:
+        (clips / f"{name}{PART}").replace(clips / name)
+    if found.unnamed:
+        sync_directory(clips)
+    if opened or found.strays or found.missing:
         log.warning(
             "%s: the history was not closed in order; %d events were open, %d files had no event, %d files are missing",
             clips.parent,
             opened,
-            len(strays),
-            missing,
+            len(found.strays),
+            len(found.missing),
         )
 
 
-def _look(database: sqlite3.Connection, clips: Path) -> None:
-    """Note all files. What is no file of an event is removed."""
-    rows, foreign = [], []
-    for path, number, which, is_part in listed(clips):
-        if number is None:
-            foreign.append(path)
-        else:
-            rows.append((number, which, is_part))
-    database.executemany("INSERT OR IGNORE INTO found VALUES (?, ?, ?)", rows)
-    for path in foreign:
-        log.error("%s is no file of the history: it was removed", path)
-        remove(path)
-
-
-def _finish_names(database: sqlite3.Connection, clips: Path) -> None:
-    parts = database.execute("SELECT number, which FROM found WHERE is_part").fetchall()
-    for number, which in parts:
-        part_of(clips, number, which).replace(file_of(clips, number, which))
-    if parts:
-        sync_directory(clips)
+def _compare(database: sqlite3.Connection, clips: Path) -> _Found:
+    """Compare rows and files. What is no file of an event is removed."""
+    # there may be a hundred thousand: names alone are a tenth of the work of paths
+    present, foreign = listed(clips)
+    for name in foreign:
+        log.error("%s is no file of the history: it was removed", clips / name)
+        remove(clips / name)
+    absent = []
+    for which, ending in ENDINGS.items():
+        for (name,) in database.execute(_NAMES.format(which, ending)):
+            if name in present:
+                present.discard(name)
+            else:
+                absent.append(name)
+    unnamed = [name for name in absent if f"{name}{PART}" in present]
+    strays = present.difference(f"{name}{PART}" for name in unnamed)
+    return _Found(strays, unnamed, set(absent).difference(unnamed))
 
 
 def _count_again(database: sqlite3.Connection) -> None:
@@ -105,7 +103,3 @@ def _count_again(database: sqlite3.Connection) -> None:
         "UPDATE totals SET (events, size_bytes, kept_events, kept_bytes) = (SELECT COUNT(*),"
         " COALESCE(SUM(size_bytes), 0), COALESCE(SUM(kept), 0), COALESCE(SUM(size_bytes * kept), 0) FROM events)"
     )
-
-
-def _path(clips: Path, number: int, which: Which, is_part: int) -> Path:
-    return part_of(clips, number, which) if is_part else file_of(clips, number, which)

@@ -1,4 +1,4 @@
-"""What followers on the local socket are told: topics and events in their order, and the newest scores."""
+"""Messages to followers on the local socket: topics and events in their order, and the newest scores."""
 
 import json
 import threading
@@ -17,12 +17,12 @@ from daemon.runtime.local import ALIVE_EVERY_S
 # A follower that has not taken so many events is ended: it would get them late, and the memory would not end.
 MAX_WAITING = 1000
 
-# scores are told at most this often
+# scores are sent at most this often
 LOOK_EVERY_S = 0.2
 
 
 class Follower:
-    """What one follower has not been told yet. Thread-safe.
+    """The messages that one follower has not got yet. Thread-safe.
 
     Of each topic the newest value waits, in the order in which the values came. `is_behind`: it takes nothing.
     """
@@ -75,7 +75,7 @@ class Following:
         self._followers: tuple[Follower, ...] = ()
 
     def hear_topic(self, topic_suffix: str, payload: bytes) -> None:
-        """Implements Listener. A retained value that is no JSON object, such as a picture, is not told."""
+        """Implements Listener. A retained value that is no JSON object, such as a picture, is left out."""
         content = json_object(payload)
         if content is not None:
             self._tell({"kind": "topic", "topic": topic_suffix, "payload": content}, topic_suffix)
@@ -92,7 +92,7 @@ class Following:
             self._tell({"kind": "kept", "event": event_json(event)})
 
     def begin(self) -> Follower:
-        """Return a new follower, which is told what comes from now on."""
+        """Return a new follower, which gets the messages from now on."""
         follower = Follower()
         with self._lock:
             self._followers += (follower,)
@@ -100,7 +100,7 @@ class Following:
         return follower
 
     def end(self, follower: Follower) -> None:
-        """Tell a follower no more."""
+        """Send a follower no more messages."""
         with self._lock:
             self._followers = tuple(each for each in self._followers if each is not follower)
             if not self._followers:
@@ -111,28 +111,28 @@ class Following:
         for follower in self._followers:
             follower.close()
 
-    def told(self, follower: Follower) -> Iterator[list[dict[str, Any]]]:
-        """Yield what a follower is to be told next, until it is behind. Some lists are empty."""
-        told: dict[str, int] = {}
+    def messages(self, follower: Follower) -> Iterator[list[dict[str, Any]]]:
+        """Yield the next messages to a follower, until it is behind. Some lists are empty."""
+        sent: dict[str, int] = {}
         looked_ns = alive_ns = monotonic_ns()
         while not follower.is_behind:
             messages = follower.take(LOOK_EVERY_S)
             now_ns = monotonic_ns()
             if now_ns - looked_ns >= LOOK_EVERY_S * NS_PER_S / 2:
                 looked_ns = now_ns
-                messages += self._new_scores(told)
+                messages += self._new_scores(sent)
             if now_ns - alive_ns >= ALIVE_EVERY_S * NS_PER_S:
                 alive_ns = now_ns
                 messages.append({"kind": "alive"})
             yield messages
 
-    def _new_scores(self, told: dict[str, int]) -> list[dict[str, Any]]:
-        """Return the scores that are not told yet, and note them in `told`."""
+    def _new_scores(self, sent: dict[str, int]) -> list[dict[str, Any]]:
+        """Return the scores that are not sent yet, and note their numbers in `sent`."""
         messages = []
         for name, watching in self._watched.items():
-            latest = watching.told()
-            if told.get(name, 0) != latest.number:
-                told[name] = latest.number
+            latest = watching.scores()
+            if sent.get(name, 0) != latest.number:
+                sent[name] = latest.number
                 messages.append(latest.content)
         return messages
 

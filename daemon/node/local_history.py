@@ -2,6 +2,8 @@
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,7 +12,7 @@ from daemon.core.errors import HistoryError, LocalError
 from daemon.history.event_json import event_json
 from daemon.history.files import Which
 from daemon.history.reader import HistoryReader
-from daemon.history.records import Verdict
+from daemon.history.records import KeptEvent, Verdict
 from daemon.node.local_arguments import EventArguments, FileArguments, JudgeArguments, KeepArguments, ListArguments
 from daemon.node.local_commands import LocalCommands
 from daemon.runtime.local import Answer
@@ -54,65 +56,47 @@ class LocalHistory:
         """Return the days that have events, and how much there is."""
         quota_bytes = None if self._config is None else round(self._config.quota_mb * 1_000_000)
         result: dict[str, Any] = {"days": [], "bytes": 0, "quota_bytes": quota_bytes, "streams": [], "labels": []}
-        try:
-            with HistoryReader(self._directory) as reader:
-                result["days"] = [{"day": each.day, "events": each.events, "kept": each.kept} for each in reader.days()]
-                result |= {"bytes": reader.usage().size_bytes, "streams": reader.streams(), "labels": reader.labels()}
-        except HistoryError as error:
-            if error.kind != "unknown":  # nothing was kept yet
-                raise LocalError("refused", str(error)) from error
+        with _refusing(allows_none=True), HistoryReader(self._directory) as reader:
+            result["days"] = [{"day": each.day, "events": each.events, "kept": each.kept} for each in reader.days()]
+            result |= {"bytes": reader.usage().size_bytes, "streams": reader.streams(), "labels": reader.labels()}
         return Answer(result)
 
     def events(self, arguments: ListArguments, _stop: threading.Event) -> Answer:
         """Return the latest events of a day, a stream, a label."""
         limit = arguments.limit
-        try:
-            with HistoryReader(self._directory) as reader:
-                found = reader.events(
-                    day=arguments.day,
-                    stream=arguments.stream,
-                    label=arguments.label,
-                    before=arguments.before,
-                    limit=limit + 1,
-                )
-        except HistoryError as error:
-            if error.kind != "unknown":
-                raise LocalError("refused", str(error)) from error
-            found = []
+        found: list[KeptEvent] = []
+        with _refusing(allows_none=True), HistoryReader(self._directory) as reader:
+            found = reader.events(
+                day=arguments.day,
+                stream=arguments.stream,
+                label=arguments.label,
+                before=arguments.before,
+                limit=limit + 1,
+            )
         return Answer({"events": [event_json(each) for each in found[:limit]], "more": len(found) > limit})
 
     def show(self, arguments: EventArguments, _stop: threading.Event) -> Answer:
         """Return one event."""
-        try:
-            with HistoryReader(self._directory) as reader:
-                return Answer({"event": event_json(reader.event(arguments.event))})
-        except HistoryError as error:
-            raise LocalError("refused", str(error)) from error
+        with _refusing(), HistoryReader(self._directory) as reader:
+            return Answer({"event": event_json(reader.event(arguments.event))})
 
     def file(self, arguments: FileArguments, _stop: threading.Event) -> Answer:
         """Return a descriptor of the picture or the clip of an event, for reading alone."""
         which: Which = arguments.file
-        try:
-            with HistoryReader(self._directory) as reader:
-                descriptor = reader.open_file(arguments.event, which)
-        except HistoryError as error:
-            raise LocalError("refused", str(error)) from error
+        with _refusing(), HistoryReader(self._directory) as reader:
+            descriptor = reader.open_file(arguments.event, which)
         return Answer({"media_type": MEDIA_TYPES[which], "bytes": os.fstat(descriptor).st_size}, descriptor)
 
     def keep(self, arguments: KeepArguments, _stop: threading.Event) -> Answer:
         """Keep an event whatever the quota, or no longer."""
-        try:
+        with _refusing():
             self._changes.keep(arguments.event, arguments.on)
-        except HistoryError as error:
-            raise LocalError("refused", str(error)) from error
         return Answer({})
 
     def delete(self, arguments: EventArguments, _stop: threading.Event) -> Answer:
         """Delete an event with its files."""
-        try:
+        with _refusing():
             self._changes.delete(arguments.event)
-        except HistoryError as error:
-            raise LocalError("refused", str(error)) from error
         return Answer({})
 
     def judge(self, arguments: JudgeArguments, stop: threading.Event) -> Answer:
@@ -137,3 +121,13 @@ class LocalHistory:
         except HistoryError as error:
             return str(error)
         return None
+
+
+@contextmanager
+def _refusing(*, allows_none: bool = False) -> Iterator[None]:
+    """Turn a HistoryError of a block into a refusal. With `allows_none` a history without any event is none."""
+    try:
+        yield
+    except HistoryError as error:
+        if not (allows_none and error.kind == "unknown"):
+            raise LocalError("refused", str(error)) from error

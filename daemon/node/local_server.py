@@ -192,7 +192,7 @@ class LocalServer:
             follower = self._following.begin()
             try:
                 connection.send({"ok": True, "result": {}}, SEND_S)
-                for messages in self._following.told(follower):
+                for messages in self._following.messages(follower):
                     if self._stop.is_set():
                         return
                     for message in messages:

@@ -10,12 +10,9 @@ from pathlib import Path
 from types import TracebackType
 
 from daemon.runtime.local import MAX_PATH_BYTES, SOCKET_NAME
+from daemon.runtime.passed_sockets import FIRST_DESCRIPTOR, passed_descriptors
 
 log = logging.getLogger(__name__)
-
-# sd_listen_fds(3): the first descriptor that systemd passes
-FIRST_DESCRIPTOR = 3
-MAX_DESCRIPTORS = 64
 
 # connections that wait while one node ends and the next one starts
 BACKLOG = 64
@@ -43,22 +40,16 @@ class LocalSocket:
     def from_environment(
         cls, environment: MutableMapping[str, str] = os.environ, first: int = FIRST_DESCRIPTOR
     ) -> "LocalSocket":
-        """Return the socket that systemd has passed, if it has, among the descriptors from `first` on.
-
-        Its variables are removed: children do not get it.
-        """
-        names = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
-        pid, count, passed = (environment.pop(name, "") for name in names)
-        if pid != str(os.getpid()) or not count.isdecimal():
-            return cls()
-        found: socket.socket | None = None
-        for place, name in enumerate(passed.split(":")[: min(int(count), MAX_DESCRIPTORS)]):
-            descriptor = first + place
-            with suppress(OSError):
-                os.set_inheritable(descriptor, False)
-                if name == SOCKET_NAME and found is None:
-                    found = _listening(descriptor)
-        return cls(found)
+        """Return the socket that systemd has passed, if it has, among the descriptors from `first` on."""
+        try:
+            passed = passed_descriptors(environment, first)
+        except ValueError as error:
+            log.warning("the sockets of systemd are ignored: %s", error)
+            passed = []
+        named = [descriptor for descriptor, name in passed if name == SOCKET_NAME]
+        with suppress(OSError):
+            return cls(_listening(named[0]) if named else None)
+        return cls()
 
     def listener(self, path: Path) -> socket.socket | None:
         """Return the listening socket, which this object closes; None: there is none, see `problem`.
@@ -130,10 +121,10 @@ def _remove_stale(path: Path) -> None:
         return
     if not stat.S_ISSOCK(status.st_mode):
         raise FileExistsError(f"there is something else at {path}, which is no socket; remove it")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
-        trial.settimeout(TRY_S)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(TRY_S)
         try:
-            trial.connect(os.fspath(path))
+            probe.connect(os.fspath(path))
         except ConnectionRefusedError:
             path.unlink()
             return

@@ -1,4 +1,4 @@
-"""What metrics tell: a snapshot of a running node, made when somebody reads them."""
+"""What metrics show: a snapshot of a running node, made when somebody reads them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,16 +41,16 @@ class MetricsInput:
         self._active = active
         self._publishers = publishers
         self._models = models
-        self._told: tuple[str | None, str | None] = None, None
+        self._problems: tuple[str | None, str | None] = None, None
 
     def tell(self, trouble: str | None, reload_problem: str | None) -> None:
         """Take what only the node's own loop knows, see Health."""
-        self._told = trouble, reload_problem
+        self._problems = trouble, reload_problem
 
     def observe(self) -> Observed:
         """Return a snapshot."""
         recogniser = self._active.recogniser
-        trouble, reload_problem = self._told
+        trouble, reload_problem = self._problems
         return Observed(
             health=self._reporter.health(recogniser, trouble, reload_problem),
             models=None if self._models is None else self._models.payload(),

@@ -30,8 +30,8 @@ class Recognised:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """A message with scores. Its number is another one once there is something else to tell."""
+class Scores:
+    """A message with scores. Its number is another one once its content has changed."""
 
     number: int
     made_ns: int
@@ -51,8 +51,8 @@ class Watching:
         self._recognised: Recognised | None = None
         self._block: Block | None = None
         self._making = threading.Lock()
-        self._told = Told(0, 0, {})
-        self._told_of: tuple[object, ...] = ()
+        self._scores = Scores(0, 0, {})
+        self._made_of: tuple[object, ...] = ()
 
     def see(self, captured: Captured) -> None:
         """Take what a source has captured, after masks and region."""
@@ -74,16 +74,19 @@ class Watching:
         if "audio" in modalities:
             self._block = None
 
-    def told(self) -> Told:
+    def scores(self) -> Scores:
         """Return the message with the latest scores."""
         with self._making:
             recognised, block, gates = self._recognised, self._block, self._gates.open
-            now_ns, known = monotonic_ns(), self._told_of
+            now_ns, known = monotonic_ns(), self._made_of
             is_same = len(known) == 3 and known[0] is recognised and known[1] is block and known[2] == gates
-            if not is_same and (not known or now_ns - self._told.made_ns >= APART_NS):
+            if not is_same and (not known or now_ns - self._scores.made_ns >= APART_NS):
                 content = self._content(recognised, block, gates)
-                self._told, self._told_of = Told(self._told.number + 1, now_ns, content), (recognised, block, gates)
-            return self._told
+                self._scores, self._made_of = (
+                    Scores(self._scores.number + 1, now_ns, content),
+                    (recognised, block, gates),
+                )
+            return self._scores
 
     def _content(
         self, recognised: Recognised | None, block: Block | None, gates: Mapping[str, bool | None]

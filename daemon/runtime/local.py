@@ -160,12 +160,12 @@ class LocalClient:
         return Answer(result if isinstance(result, dict) else {}, message.descriptor)
 
     def follow(self) -> Iterator[dict[str, Any]]:
-        """Yield what the daemon tells its followers, until the caller closes this generator. Raises LocalError."""
+        """Yield the messages to a follower, until the caller closes this generator. Raises LocalError."""
         with self._connect() as link:
             link.send_request("follow", {})
             link.receive(ANSWER_S)
             while True:
-                yield link.receive_told(SILENCE_S)
+                yield link.receive_news(SILENCE_S)
 
     def _connect(self) -> "_Link":
         if len(os.fsencode(self.path)) > MAX_PATH_BYTES:
@@ -194,29 +194,28 @@ class _Link:
 
     def receive(self, deadline_s: float) -> Message:
         """Return an answer, with its descriptor. Raises LocalError when there is none, and when it is a refusal."""
-        try:
-            message = self._connection.receive(deadline_s)
-        except (OSError, InvalidMessage) as error:
-            raise self._down(_reason(error)) from error
-        if message is None:
-            raise self._down("the daemon has closed the connection")
+        message = self._next(deadline_s)
         if message.content.get("ok") is True:
             return message
         if message.descriptor is not None:
             os.close(message.descriptor)
         raise LocalError("refused", str(message.content.get("reason", "refused without a reason")))
 
-    def receive_told(self, deadline_s: float) -> dict[str, Any]:
-        """Return what a follower is told. Raises LocalError."""
+    def receive_news(self, deadline_s: float) -> dict[str, Any]:
+        """Return the next message to a follower. No descriptor belongs to it. Raises LocalError."""
+        message = self._next(deadline_s)
+        if message.descriptor is not None:
+            os.close(message.descriptor)
+        return message.content
+
+    def _next(self, deadline_s: float) -> Message:
         try:
             message = self._connection.receive(deadline_s)
         except (OSError, InvalidMessage) as error:
             raise self._down(_reason(error)) from error
         if message is None:
             raise self._down("the daemon has closed the connection")
-        if message.descriptor is not None:
-            os.close(message.descriptor)
-        return message.content
+        return message
 
     def _down(self, reason: str) -> LocalError:
         return LocalError("down", f"the daemon does not answer at {self._path}: {reason}")

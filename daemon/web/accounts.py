@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from daemon.web.accounts_file import AccountsFile
+from daemon.web.attempts import network_of
 from daemon.web.passwords import hash_password, is_password
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ KNOWN_S = 90 * DAY_S
 # the use of a session is written so often
 WRITE_EVERY_S = HOUR_S
 
+# of each role
 MOST_SESSIONS = 64
 MOST_TOKENS = 64
 MOST_LINKS = 8
@@ -53,7 +55,12 @@ class Accounts:
             return bool(self._file.content()["passwords"])
 
     def set_password(self, role: Role, password: str) -> None:
-        """Store the password of a role, and end the sessions that were begun by the one before."""
+        """Store the password of a role, and end the sessions that were begun by the one before.
+
+        Raises ValueError for the password of another role: each viewer would be an owner.
+        """
+        if (other := self.role_by_password(password)) not in (None, role):
+            raise ValueError(f"the {other} has this password; choose another one for the {role}")
         stored = hash_password(password)
         with self._lock, self._file.change() as content:
             content["passwords"][role] = stored
@@ -73,8 +80,11 @@ class Accounts:
         with self._lock, self._file.change() as content:
             sessions = {key: each for key, each in content["sessions"].items() if self._lives(each)}
             sessions[_hash(secret)] = {"role": role, "began_s": now_s, "used_s": now_s}
-            content["sessions"] = _latest(sessions, "used_s", MOST_SESSIONS)
-            content["known"][address] = {"at_s": now_s}
+            content["sessions"] = {}
+            for each in ROLES:  # viewers do not end the sessions of owners
+                of_role = {key: session for key, session in sessions.items() if session["role"] == each}
+                content["sessions"] |= _latest(of_role, "used_s", MOST_SESSIONS)
+            content["known"][network_of(address)] = {"at_s": now_s}
             content["known"] = _latest(content["known"], "at_s", MOST_KNOWN)
         return secret
 
@@ -105,7 +115,7 @@ class Accounts:
     def is_known(self, address: str) -> bool:
         """Return whether somebody has logged in from this address lately."""
         with self._lock:
-            known = self._file.content()["known"].get(address)
+            known = self._file.content()["known"].get(network_of(address))
         return known is not None and 0 <= self._now_s() - known["at_s"] < KNOWN_S
 
     def new_link(self) -> str:

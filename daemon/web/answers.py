@@ -100,12 +100,16 @@ class FileBody:
         self._at, self._end = start, end
 
     def __iter__(self) -> Iterator[bytes]:
-        while self._at < self._end:
-            chunk = os.pread(self._descriptor, min(CHUNK_BYTES, self._end - self._at), self._at)
-            if not chunk:  # the file became shorter; the connection ends too early, which the browser sees
-                return
-            self._at += len(chunk)
-            yield chunk
+        try:
+            while self._at < self._end:
+                chunk = os.pread(self._descriptor, min(CHUNK_BYTES, self._end - self._at), self._at)
+                if not chunk:  # the file became shorter; the connection ends too early, which the browser sees
+                    return
+                self._at += len(chunk)
+                yield chunk
+        finally:
+            # bottle does not close what fails before its first bytes, or has none
+            self.close()
 
     def close(self) -> None:
         """Close the file."""

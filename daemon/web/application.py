@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 from bottle import Bottle, HTTPError, HTTPResponse, request
 
 from daemon.core.errors import LocalError
+from daemon.core.text import clean
 from daemon.web.accounts import Role
 from daemon.web.answers import Problem, json_answer, read_arguments
 from daemon.web.guard import Trust, host_problem, origin_problem, visit_of
@@ -108,7 +109,7 @@ def _may(role: Role, needs: Needed) -> bool:
 def _error(error: HTTPError) -> bytes:
     """Return the body of an error that bottle raises: an unknown path, a wrong method, or a fault of a handler."""
     if error.exception is not None:
-        log.error("%s %s failed", request.method, request.path, exc_info=error.exception)
+        log.error("%s %s failed", request.method, clean(request.path), exc_info=error.exception)
     reasons = {
         404: "there is no such page",
         405: "this page does not take that",

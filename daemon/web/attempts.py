@@ -67,9 +67,13 @@ class Attempts:
             self._addresses.popitem(last=False)
         return 0.0
 
-    def forgive(self, address: str) -> None:
-        """Give an address all its attempts back, after the right password."""
-        self._addresses.pop(network_of(address), None)
+    def give_back(self, address: str) -> None:
+        """Give an address the attempt back that had the right password.
+
+        Not more: who has a viewer's password must not get further attempts to guess the owner's.
+        """
+        if (own := self._addresses.get(network_of(address))) is not None:
+            own.left = min(own.size, own.left + 1)
 
 
 def network_of(address: str) -> str:

@@ -8,14 +8,14 @@ import select
 import socket
 import ssl
 import threading
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from daemon.core.logs import rate_limited_logger
 from daemon.core.timing import NS_PER_S, monotonic_ns
+from daemon.web.attempts import network_of
 from daemon.web.guard import Trust
-from daemon.web.http_server import Connection, HttpServer
+from daemon.web.http_server import Connection, HttpServer, Limits
 
 log = rate_limited_logger(__name__)
 
@@ -114,10 +114,8 @@ class Connections:
 
     def _is_full(self, address: str) -> bool:
         with self._lock:
-            addresses = Counter(each for _, each in self._open.values())
-        if addresses.total() >= self._limits.connections:
-            return True
-        return addresses[address] >= self._limits.of_one_address and not self._trust().is_proxy(address)
+            open_now = [each for _, each in self._open.values()]
+        return is_full(open_now, address, self._limits, is_proxy=self._trust().is_proxy(address))
 
     def _serve_one(self, connected: socket.socket, peer: tuple[str, int]) -> None:
         me = threading.current_thread()
@@ -179,6 +177,14 @@ class Connections:
             logging.getLogger(__name__).info(
                 "%d connections still wait for the daemon; they end with the process", left
             )
+
+
+def is_full(open_now: Sequence[str], address: str, limits: Limits, *, is_proxy: bool) -> bool:
+    """Return whether another connection of an address is too many, beside those that these addresses have. Pure."""
+    if len(open_now) >= limits.connections:
+        return True
+    mine = network_of(address)
+    return not is_proxy and sum(network_of(each) == mine for each in open_now) >= limits.of_one_address
 
 
 def _take_rest(connected: socket.socket) -> None:

@@ -5,10 +5,7 @@ import socket
 from collections.abc import MutableMapping
 
 from daemon.core.errors import Refused
-
-# sd_listen_fds(3)
-FIRST_DESCRIPTOR = 3
-MOST_SOCKETS = 16
+from daemon.runtime.passed_sockets import passed_descriptors
 
 DEFAULT_ADDRESS = "127.0.0.1"
 DEFAULT_PORT = 8099
@@ -16,20 +13,11 @@ BACKLOG = 64
 
 
 def passed_sockets(environment: MutableMapping[str, str]) -> list[socket.socket]:
-    """Return the sockets that systemd has passed to this process; none without it.
-
-    Their variables are removed, so that no child process takes the sockets for its own. Raises Refused.
-    """
-    pid, count, _ = (environment.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"))
-    if pid != str(os.getpid()):
-        return []
-    if not count.isdecimal() or not 0 < int(count) <= MOST_SOCKETS:
-        raise Refused(f"LISTEN_FDS={count[:20]}: expected 1 to {MOST_SOCKETS} sockets")
-    listening = []
-    for descriptor in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count)):
-        os.set_inheritable(descriptor, False)
-        listening.append(socket.socket(fileno=descriptor))
-    return listening
+    """Return the sockets that systemd has passed to this process; none without it. Raises Refused."""
+    try:
+        return [socket.socket(fileno=descriptor) for descriptor, _ in passed_descriptors(environment)]
+    except ValueError as error:
+        raise Refused(str(error)) from error
 
 
 def own_socket(host: str, port: int) -> socket.socket:

@@ -19,6 +19,9 @@ OLD_LINK = """this link is not valid any more. It is valid once, within ten minu
 `perceptd page --link` prints another one.
 """
 
+# of one name: those of several paths and of other sites of the host
+MOST_COOKIES = 8
+
 # WSGI environ: how the request came
 VISIT = "perceptd.visit"
 
@@ -47,14 +50,16 @@ class Login:
 
     def visitor(self) -> Visitor:
         """Return who is behind the present request. Raises Problem for a token that is none."""
-        if (header := request.environ.get("HTTP_AUTHORIZATION")) is not None:
-            kind, _, token = header.partition(" ")
-            role = self._accounts.role_by_token(token.strip()) if kind.lower() == "bearer" else None
+        kind, _, token = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        if kind.lower() == "bearer":  # a browser sends another kind by itself, to a proxy that asks for a login
+            role = self._accounts.role_by_token(token.strip())
             if role is None:
                 raise Problem(401, "the token is not valid", {"WWW-Authenticate": "Bearer"}, {"login": "token"})
             return Visitor(role, token=token.strip())
-        secret = request.get_cookie(_cookie_name(visit()))
-        return Visitor(None if not secret else self._accounts.role_by_session(secret), secret)
+        for secret in _cookies(request.environ.get("HTTP_COOKIE", ""), _cookie_name(visit())):
+            if (role := self._accounts.role_by_session(secret)) is not None:
+                return Visitor(role, secret)
+        return Visitor()
 
     def is_logged_in(self, visitor: Visitor) -> bool:
         """Return whether a visitor who was let in still may be."""
@@ -95,14 +100,16 @@ class Login:
             log.warning("a wrong password for the page came from %s", address)
             raise Problem(401, "the password is wrong", more={"login": "password"})
         with self._lock:
-            self._attempts.forgive(address)
+            self._attempts.give_back(address)
         return self._begin(role, empty_answer(), visitor)
 
     def use_link(self, secret: str, visitor: Visitor) -> HTTPResponse:
-        """Log in by a link that is valid once. Raises Problem."""
+        """Log in by a link that is valid once, or lead an owner who is logged in to the page. Raises Problem."""
         if request.method != "GET":  # a look ahead must not use it up
             raise Problem(400, "expected GET")
         if not self._accounts.use_link(secret):
+            if visitor.role == "owner":  # who opens a link twice
+                return empty_answer(303, {"Location": "../"})
             # somebody reads this in the place of the page
             return HTTPResponse(
                 OLD_LINK, 401, {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"}
@@ -132,6 +139,15 @@ def visit() -> Visit:
     """Return how the present request came."""
     found: Visit = request.environ[VISIT]
     return found
+
+
+def _cookies(header: str, name: str) -> list[str]:
+    """Return the values of the cookies of this name. Pure.
+
+    All sites of a host share their cookies, whatever their ports. So some may be invalid, and others have this name.
+    """
+    pairs = (each.partition("=") for each in header.split(";"))
+    return [value.strip().strip('"') for key, _, value in pairs if key.strip() == name][:MOST_COOKIES]
 
 
 def _cookie_name(came: Visit) -> str:

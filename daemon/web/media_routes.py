@@ -60,12 +60,12 @@ class MediaRoutes:
         return file_answer(answer.descriptor, "image/jpeg", headers)
 
     def _snapshot(self, _visitor: Visitor, event: str) -> HTTPResponse:
-        descriptor, media_type = self._open("history_file", event=event, file="snapshot")
-        return file_answer(descriptor, media_type, name=_download(event, "jpg"))
+        name = _download(event, "jpg")
+        return file_answer(*self._open("history_file", event=event, file="snapshot"), name=name)
 
     def _clip(self, _visitor: Visitor, event: str) -> HTTPResponse:
-        descriptor, media_type = self._open("history_file", event=event, file="clip")
-        return file_answer(descriptor, media_type, name=_download(event, "mp4"))
+        name = _download(event, "mp4")
+        return file_answer(*self._open("history_file", event=event, file="clip"), name=name)
 
     def _play(self, _visitor: Visitor, event: str) -> HTTPResponse:
         shown = self._daemon.ask("history_show", event=event).result.get("event") or {}
@@ -78,8 +78,9 @@ class MediaRoutes:
         return file_answer(self._rendering(event, "spectrogram"), SPECTROGRAM_TYPE)
 
     def _delete(self, _visitor: Visitor, event: str) -> HTTPResponse:
+        deleted = self._daemon.ask("history_delete", event=event).result
         self._renderings.forget(event)
-        return json_answer(self._daemon.ask("history_delete", event=event).result)
+        return json_answer(deleted)
 
     def _example_picture(self, _visitor: Visitor, example: str) -> HTTPResponse:
         return file_answer(*self._open("example_file", example=example, file="picture"))
@@ -113,5 +114,5 @@ class MediaRoutes:
 
 
 def _download(event: str, ending: str) -> str | None:
-    """Return the name of a file to save, where the request asks for one."""
+    """Return the name of a file to save, where the request asks for one. Raises Problem, so no file may be open yet."""
     return f"perceptd-{event}.{ending}" if queries().get("download") else None

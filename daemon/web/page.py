@@ -1,7 +1,7 @@
 """The page's process, put together: `build` reads like a table of contents."""
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from daemon.core.errors import Refused
 from daemon.history.playback import ClipJobs
 from daemon.runtime.local import LocalClient
 from daemon.web.accounts import Accounts
-from daemon.web.application import Application
+from daemon.web.application import Application, Route
 from daemon.web.connections import Connections
 from daemon.web.daemon_link import Daemon
 from daemon.web.followers import Followers
@@ -72,14 +72,19 @@ def build(
     daemon = Daemon(client)
     followers = Followers(client)
     renderings = Renderings(jobs)
-    routes = chain(
+    application = Application(all_routes(daemon, followers, login, renderings), login, settings.trust)
+    server = HttpServer(application, _tls(settings.now), limits)
+    return Page(Connections(listening, server, settings.trust, idle_exit_s), followers, settings, renderings)
+
+
+def all_routes(daemon: Daemon, followers: Followers, login: Login, renderings: Renderings) -> Iterator[Route]:
+    """Return everything that the page answers."""
+    return chain(
         PageRoutes(StaticFiles(), login).routes(),
         DaemonRoutes(daemon, followers, login).routes(),
         MediaRoutes(daemon, renderings).routes(),
         ConfigRoutes(daemon).routes(),
     )
-    server = HttpServer(Application(routes, login, settings.trust), _tls(settings.now), limits)
-    return Page(Connections(listening, server, settings.trust, idle_exit_s), followers, settings, renderings)
 
 
 def _tls(settings: Settings) -> Any:

@@ -47,6 +47,8 @@ class Renderings:
         self._files: OrderedDict[Key, int] = OrderedDict()
         self._failures: OrderedDict[Key, str] = OrderedDict()
         self._making: Key | None = None
+        # what is being made is of a deleted event
+        self._is_unwanted = False
         self._thread: threading.Thread | None = None
 
     def get(self, key: Key, clip: int) -> int:
@@ -67,10 +69,11 @@ class Renderings:
             return os.dup(self._files[key])
 
     def forget(self, event: str) -> None:
-        """Forget what was made of an event."""
+        """Forget what was made of an event, and what is being made of it."""
         with self._changed:
             for key in [key for key in self._files if key[0] == event]:
                 os.close(self._files.pop(key))
+            self._is_unwanted = self._is_unwanted or (self._making is not None and self._making[0] == event)
 
     def close(self) -> None:
         """Wait a moment for what is being made. The child ends with the process."""
@@ -83,7 +86,7 @@ class Renderings:
             self._changed.wait(left_ns / NS_PER_S)
 
     def _start(self, key: Key, clip: int) -> None:
-        self._making = key
+        self._making, self._is_unwanted = key, False
         self._thread = threading.Thread(target=self._make, args=(key, clip), name="page-rendering", daemon=True)
         try:
             self._thread.start()
@@ -107,7 +110,9 @@ class Renderings:
 
     def _finish(self, key: Key, made: int | None, failure: str | None) -> None:
         with self._changed:
-            if made is not None:
+            if made is not None and self._is_unwanted:
+                os.close(made)
+            elif made is not None:
                 self._files[key] = made
             else:
                 self._failures[key] = failure or "its process ended"

@@ -1,5 +1,6 @@
 """What the page answers, by path. Most of it is what the daemon answers on its local socket."""
 
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -79,7 +80,9 @@ class DaemonRoutes:
         )
 
     def _describe(self, _visitor: Visitor) -> HTTPResponse:
-        return self._ask("describe")
+        told = self._daemon.ask("describe").result
+        # the section `page` of the config is for the process of the page alone
+        return json_answer({key: value for key, value in told.items() if key != "page"})
 
     def _topics(self, _visitor: Visitor) -> HTTPResponse:
         return self._ask("topics")
@@ -106,7 +109,7 @@ class DaemonRoutes:
         return self._ask("judge", event=event, answer=given.get("answer"), label=given.get("label"))
 
     def _keep(self, _visitor: Visitor, event: str) -> HTTPResponse:
-        return self._ask("history_keep", event=event, on=bool(arguments().get("on", True)))
+        return self._ask("history_keep", event=event, on=arguments().get("on", True))
 
     def _command(self, _visitor: Visitor, name: str) -> HTTPResponse:
         result = self._daemon.ask("command", name=name, arguments=arguments()).result
@@ -127,6 +130,8 @@ class ConfigRoutes:
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
+        # of two who write at once, the second finds that the text has changed
+        self._writing = threading.Lock()
 
     def routes(self) -> Iterator[Route]:
         """Yield the routes."""
@@ -155,4 +160,6 @@ class ConfigRoutes:
         path = Path(str(self._daemon.ask("config").result.get("path", "")))
         if not config_file.is_writable(path):
             raise Problem(403, f"the page may not write {path}; edit it on the device")
-        return json_answer({"backup": str(config_file.write(path, text, tag)), "problems": []})
+        with self._writing:
+            backup = config_file.write(path, text, tag)
+        return json_answer({"backup": str(backup), "problems": []})

@@ -10,6 +10,8 @@ from typing import Any
 
 from daemon.core.errors import LocalError
 from daemon.core.files import read_own, replace_file
+from daemon.runtime.heartbeat import Heartbeat
+from daemon.runtime.thread_loop import LoopThread
 from daemon.web.daemon_link import DaemonClient
 from daemon.web.guard import Trust
 
@@ -49,7 +51,7 @@ class FollowedSettings:
         self._told: dict[str, Any] = dict(first) if first is not None else self._stored()
         self._settings = Settings.of(self._told)
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="page-settings", daemon=True)
+        self._thread = LoopThread(Heartbeat("page-settings"), self._follow)
 
     @property
     def now(self) -> Settings:

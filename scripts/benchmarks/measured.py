@@ -163,12 +163,13 @@ def measure(
         with running(command) as process:
             subscriber.wait_for(topics, process)
             time.sleep(WARM_UP_S)
-            return _measure(process, subscriber, seconds)
+            return measure_running(process, subscriber, seconds)
     finally:
         subscriber.close()
 
 
-def _measure(process: Running, subscriber: Subscriber, seconds: float) -> Measured:
+def measure_running(process: Running, subscriber: Subscriber, seconds: float) -> Measured:
+    """Measure a process that runs already. Raises SystemExit if it ends meanwhile."""
     subscriber.restart()
     used_before_s, began = cpu_s(process.pid), time.monotonic()
     footprints = []

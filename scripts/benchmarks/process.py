@@ -57,10 +57,10 @@ class Running:
 
 
 @contextmanager
-def running(command: Sequence[str | Path | float]) -> Iterator[Running]:
-    """Run a command until the block ends. Raises SystemExit when it does not stop in time."""
+def running(command: Sequence[str | Path | float], directory: Path | None = None) -> Iterator[Running]:
+    """Run a command, in `directory` if given, until the block ends. Raises SystemExit if it does not stop in time."""
     with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen([str(part) for part in command], stderr=errors)
+        process = subprocess.Popen([str(part) for part in command], stderr=errors, cwd=directory)
         try:
             yield Running(process, errors)
         finally:

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from daemon.cli.history_state import erasing
 from daemon.cli.main import main
+from daemon.cli.node_state import NodeState
+from daemon.config.node import load_config
 from daemon.core.errors import EXIT_REFUSED
 from daemon.history.rows import day_of
 from daemon.history.store import HistoryStore
@@ -47,6 +50,13 @@ class Machine:
             store.keep("e1", True)
         store.commit()
         return store
+
+
+def let_others_in(directory: Path) -> None:
+    """Let other users enter the directories above this one."""
+    for parent in directory.parents:
+        if not parent.stat().st_mode & stat.S_IXOTH and parent.stat().st_uid == 0:
+            parent.chmod(parent.stat().st_mode | 0o711)
 
 
 @pytest.fixture
@@ -178,9 +188,7 @@ def test_without_a_history_the_command_says_why(machine: Machine, run: Run) -> N
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
 def test_what_root_makes_belongs_to_the_user_of_the_node(machine: Machine, run: Run, tmp_path: Path) -> None:
-    for parent in machine.state.parents:
-        if not parent.stat().st_mode & stat.S_IXOTH and parent.stat().st_uid == 0:
-            parent.chmod(parent.stat().st_mode | 0o711)
+    let_others_in(machine.state)
     machine.keep(3).close()
     for path in (machine.state, machine.history, *machine.history.rglob("*")):
         os.chown(path, 1234, 1234)
@@ -192,10 +200,21 @@ def test_what_root_makes_belongs_to_the_user_of_the_node(machine: Machine, run: 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_root_deletes_as_the_user_of_the_node(machine: Machine) -> None:
+    """What the service has put in the place of a directory after it was looked at does not make root delete there."""
+    let_others_in(machine.state)
+    machine.keep(1).close()
+    os.chown(machine.state, 1234, 1234)
+    for path in (machine.history, *machine.history.rglob("*")):
+        os.chown(path, 1234, 1234)
+    with erasing(NodeState(load_config(machine.config), machine.state)):
+        assert (os.geteuid(), os.getegid()) == (1234, 1234)
+    assert (os.geteuid(), os.getegid()) == (0, 0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_another_user_is_told_to_use_sudo(machine: Machine, run: Run) -> None:
-    for parent in machine.state.parents:
-        if not parent.stat().st_mode & stat.S_IXOTH and parent.stat().st_uid == 0:
-            parent.chmod(parent.stat().st_mode | 0o711)
+    let_others_in(machine.state)
     machine.keep(1).close()
     machine.state.chmod(0o700)
     os.seteuid(1234)

@@ -16,8 +16,8 @@ import pytest
 from daemon.core.media import MediaFormat, MediaPacket
 from daemon.core.records import Block
 from daemon.core.timing import NS_PER_MS, NS_PER_S, wall_seconds
-from daemon.history.clips import MAX_CLIP_NS, MAX_WAITING_BYTES, ClipWriter
-from daemon.history.records import Clip
+from daemon.history.clips import MAX_WAITING_BYTES, ClipWriter
+from daemon.history.records import MAX_CLIP_NS, Clip
 from daemon.history.remux import without_sound
 from tests.helpers.clips import write_clip
 from tests.helpers.kept_media import START_NS, beeps_of, blocks, flashes_of, own_pictures, packets_of, reopened

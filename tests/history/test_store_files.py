@@ -17,6 +17,7 @@ from daemon.history.eraser import HistoryEraser
 from daemon.history.reader import HistoryReader
 from daemon.history.records import Quota
 from daemon.history.store import HistoryStore
+from tests.helpers.damaged_databases import cut_off, other_version, zeros
 from tests.helpers.hostile_files import FOREIGN, HOSTILE, Foreign, Kind
 from tests.helpers.hostile_files import directory as a_directory
 from tests.history.kept import LARGE, agreement, ended, ids, keep_whole, kept_event, opened, write_parts
@@ -104,22 +105,6 @@ def test_a_link_in_the_place_of_a_directory_is_not_followed(directory: Path, tmp
         link.unlink()
         link.with_name("moved").rename(link)
     assert (foreign.file.parent / "1.mp4").read_bytes() == b"film"
-
-
-def cut_off(path: Path) -> None:
-    os.truncate(path, path.stat().st_size - 5000)
-
-
-def zeros(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.seek(4096)
-        file.write(bytes(3 * 4096))
-
-
-def other_version(path: Path) -> None:
-    with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version = -1")
-    database.close()
 
 
 def other_tables(path: Path) -> None:
@@ -247,9 +232,10 @@ def test_what_a_killed_daemon_leaves_is_put_in_order(directory: Path, caplog: py
     (clips / "2.mp4").rename(clips / "2.mp4.part")  # killed between transaction and renaming
     (clips / "3.mp4.part").write_bytes(b"again")
     (clips / "99.mp4").write_bytes(b"of no event")
+    (clips / "003.mp4").write_bytes(b"the number of an event, but not its name")
     with caplog.at_level(logging.WARNING):
         HistoryStore(directory, LARGE).close()
-    assert "1 events were open, 4 files had no event, 1 files are missing" in caplog.text
+    assert "1 events were open, 5 files had no event, 1 files are missing" in caplog.text
     assert agreement(directory) == []
     with HistoryReader(directory) as reader:
         event = reader.event("open")

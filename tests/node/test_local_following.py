@@ -51,7 +51,7 @@ def test_a_follower_that_lets_too_much_wait_is_behind(following: Following) -> N
     for number in range(MAX_WAITING + 1):
         following.hear_kept(KeptEvent(str(number), "s", "bell", "b@1.0.0", 1e9, 1e9, 0.9))
     assert follower.is_behind
-    assert list(following.told(follower)) == []
+    assert list(following.messages(follower)) == []
 
 
 def test_followers_hear_what_is_published_and_nobody_listens_without_them(
@@ -82,7 +82,7 @@ def test_the_latest_retained_topics_are_known_without_a_broker(session: Session)
     assert session.retained() == {"availability": b"online", "health": b'{"a":2}'}
 
 
-def test_scores_are_told_once(following: Following) -> None:
-    told: Iterator[list[dict[str, Any]]] = following.told(following.begin())
-    assert [each["kind"] for each in next(told)] == ["scores"]
-    assert next(told) == []
+def test_scores_are_sent_once(following: Following) -> None:
+    sent: Iterator[list[dict[str, Any]]] = following.messages(following.begin())
+    assert [each["kind"] for each in next(sent)] == ["scores"]
+    assert next(sent) == []

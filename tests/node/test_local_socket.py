@@ -112,3 +112,15 @@ def test_what_systemd_passes_under_the_name_must_be_a_listening_socket(
         assert environment == {}
         assert wrong.fileno() >= 0
     assert "expected ListenStream= with a path" in caplog.text
+
+
+@pytest.mark.parametrize("count", ["none", "0", "65"])
+def test_a_wrong_count_of_passed_sockets_leaves_the_daemon_its_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, count: str
+) -> None:
+    environment = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": count, "LISTEN_FDNAMES": "local"}
+    with LocalSocket.from_environment(environment) as local:
+        listener = local.listener(tmp_path / "local.sock")
+        assert listener is not None
+        assert listener.getsockname() == str(tmp_path / "local.sock")
+    assert "expected 1 to 64 sockets" in caplog.text

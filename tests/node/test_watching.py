@@ -54,17 +54,17 @@ def test_the_best_labels_and_all_taught_ones_are_told_with_the_part_of_each_sens
 
 def test_a_message_is_another_one_once_there_is_news_and_at_most_five_a_second() -> None:
     watching = Watching("s", NO_GATES)
-    first = watching.told()
+    first = watching.scores()
     assert (first.content["labels"], first.content["level_db"]) == ([], None)
     assert first.content["gates"] == {"motion": None, "sound": None}
-    assert watching.told() is first
+    assert watching.scores() is first
     watching.observe(BUNDLE, Fused([recognised([0.0] * 6 + [1.0, 0.0], ear=1.0)], []), 0)
     watching.see(Block(np.full(100, 0.1, np.float32), 1000, monotonic_ns()))
-    assert watching.told() is first, "it is too soon"
+    assert watching.scores() is first, "it is too soon"
     late = Watching("s", NO_GATES)
     late.observe(BUNDLE, Fused([recognised([0.0] * 6 + [1.0, 0.0], ear=1.0)], []), 0)
     late.see(Block(np.full(100, 0.1, np.float32), 1000, monotonic_ns()))
-    content = late.told().content
+    content = late.scores().content
     assert content["labels"][0]["label"] == "kettle"
     assert content["level_db"] == -20.0
 
@@ -74,7 +74,7 @@ def test_what_is_closed_is_forgotten() -> None:
     watching.observe(BUNDLE, Fused([recognised([1.0] * 8)], []), 0)
     watching.see(Block(np.full(100, 0.1, np.float32), 1000, monotonic_ns()))
     watching.forget("audio")
-    content = watching.told().content
+    content = watching.scores().content
     assert (content["labels"], content["level_db"]) == ([], None)
 
 

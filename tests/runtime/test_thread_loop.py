@@ -13,13 +13,16 @@ from tests.helpers.shortages import no_more_threads
 
 DAEMON = Path(__file__).resolve().parents[2] / "daemon"
 
-# threads that end with the work of one command or of one child process
+# threads that end with the work of one command, of one child process or of one connection
 SHORT = {
     "runtime/http.py",
     "doctor/sources.py",
     "cli/sync_test.py",
     "sources/capture/sound_system.py",
     "sources/hls/download.py",
+    "node/local_server.py",
+    "web/connections.py",
+    "web/renderings.py",
 }
 
 

@@ -11,6 +11,8 @@ from benchmarks.history import result_of as result_of_history
 from benchmarks.home import result_of
 from benchmarks.measured import Measured, TopicStats, captured_at, percentile
 from benchmarks.memory import assess
+from benchmarks.page import Look, Phase, Runs
+from benchmarks.page import result_of as result_of_page
 from benchmarks.process import Footprint
 from benchmarks.repeat import write_repeated
 from benchmarks.sharing import figures, is_overloaded, misses, pss_a_stream_mb
@@ -176,3 +178,29 @@ def test_what_a_history_costs_is_the_median_within_pairs() -> None:
     assert result["more"]["core"] == pytest.approx(0.004)
     assert (result["ring_mb"], result["met"]) == (2.5, True)
     assert not result_of_history([(Run(0.1, 90, 0), Run(0.111, 93, 2.5))])["met"]
+
+
+PHASE = Phase(core=0.2, pss_mb=90.0, p99_ms=20.0)
+LOOK = Look(PHASE, replace(PHASE, core=0.26, p99_ms=22.0), PHASE, pictures_s=4.9, messages_s=4.8, page_pss_mb=20.0)
+
+
+@pytest.mark.parametrize(
+    ("looks", "older", "missed"),
+    [
+        ([LOOK, LOOK], [], []),
+        ([LOOK], [replace(PHASE, core=0.19), replace(PHASE, core=0.21)], []),
+        ([LOOK], [replace(PHASE, pss_mb=88.0)], ["while nobody looks, the daemon takes more memory than before"]),
+        ([replace(LOOK, looked=replace(PHASE, core=0.27))], [], ["a visitor costs more than 0.06 of a core"]),
+        (
+            [replace(LOOK, looked=replace(PHASE, p99_ms=22.5))],
+            [],
+            ["a visitor makes recognitions more than 2 ms later"],
+        ),
+        ([replace(LOOK, page_pss_mb=45.0)], [], ["the page takes 45 MB or more"]),
+        ([LOOK, replace(LOOK, pictures_s=3.9)], [], ["the visitor gets less than 4 pictures a second"]),
+    ],
+)
+def test_the_page_is_judged_by_what_a_visitor_costs(looks: list[Look], older: list[Phase], missed: list[str]) -> None:
+    result = result_of_page(Runs(looks, [PHASE], older))
+    assert result["missed"] == missed
+    assert result["kept"] == {"core": 0.2, "pss_mb": 90.0, "p99_ms": 20.0}

@@ -2,6 +2,7 @@
 
 import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,13 @@ def test_a_password_logs_in_its_role(accounts: Accounts, tmp_path: Path) -> None
         None,
         None,
     ]
+
+
+def test_two_roles_have_two_passwords(accounts: Accounts, tmp_path: Path) -> None:
+    store_password(tmp_path / "page", "correct horse", "owner")
+    with pytest.raises(ValueError, match="owner"):
+        accounts.set_password("viewer", "correct horse")
+    assert accounts.role_by_password("correct horse") == "owner"
 
 
 @pytest.mark.parametrize(("password", "is_good"), [("1234567", False), ("12345678", True), ("x" * 1001, False)])
@@ -120,6 +128,14 @@ def test_a_link_is_valid_once_and_for_ten_minutes(accounts: Accounts, clock: Clo
     assert not accounts.use_link("nonsense")
 
 
+def test_of_many_who_open_a_link_at_once_one_gets_in(tmp_path: Path) -> None:
+    for _ in range(5):
+        link = Accounts(tmp_path / "page").new_link()
+        each_their_own = [Accounts(tmp_path / "page") for _ in range(4)]
+        with ThreadPoolExecutor(4) as visitors:
+            assert sum(visitors.map(Accounts.use_link, each_their_own, [link] * 4)) == 1
+
+
 def test_tokens_of_machines(accounts: Accounts) -> None:
     first = accounts.new_token("board", "viewer")
     assert accounts.role_by_token(first) == "viewer"
@@ -139,6 +155,10 @@ def test_addresses_that_have_logged_in_are_known_for_a_while(accounts: Accounts,
     accounts.begin_session("owner", "192.168.1.5")
     assert accounts.is_known("192.168.1.5")
     assert not accounts.is_known("192.168.1.6")
+    # a telephone changes its address of IPv6 each day, within its network
+    accounts.begin_session("owner", "2001:db8::1:2")
+    assert accounts.is_known("2001:db8::3:4")
+    assert not accounts.is_known("2001:db8:0:1::3")
     clock.now_s += 91 * DAY_S
     assert not accounts.is_known("192.168.1.5")
 

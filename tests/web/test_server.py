@@ -63,7 +63,13 @@ def owner(page: PageUnderTest) -> str:
 @pytest.mark.parametrize(
     ("method", "path", "content", "asked", "answer"),
     [
-        ("GET", "/api/describe", None, {"do": "describe"}, DESCRIPTION),
+        (
+            "GET",
+            "/api/describe",
+            None,
+            {"do": "describe"},
+            {key: DESCRIPTION[key] for key in DESCRIPTION if key != "page"},
+        ),
         ("GET", "/api/topics", None, {"do": "topics"}, {"topics": {"status": {}}}),
         ("GET", "/api/days", None, {"do": "history_days"}, {"days": []}),
         (
