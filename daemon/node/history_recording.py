@@ -28,7 +28,7 @@ SNAPSHOT_MODE = 0o600
 def kept_event(event: Followed, started_s: float) -> KeptEvent:
     """Return an event as it is kept, without clip and snapshot; `started_s` is the wall time of its start.
 
-    Its other times are told from that one, so that a step of the clock changes no duration.
+    Its other times are reckoned from that one, so that a step of the clock changes no duration.
     """
     to_wall_s = started_s - event.started_ns / NS_PER_S
     return KeptEvent(

@@ -64,9 +64,9 @@ class Artist:
             yield self.seen(self.digit(number // 2 % 10) if number % 2 else self.wall())
 
 
-def write_film(path: Path, periods: int, seed: int = 1) -> None:
-    """Write a film of periods: the wall, a digit, the wall, the cross."""
-    artist = Artist(seed)
+def write_film(path: Path, periods: int, sign_s: float = SIGN_S) -> None:
+    """Write a film of periods: the wall, a digit, the wall, the cross for `sign_s`."""
+    artist = Artist(1)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=RATE_HZ)
         stream.width, stream.height, stream.pix_fmt, stream.bit_rate = WIDTH, HEIGHT, "yuv420p", 4_000_000
@@ -75,7 +75,7 @@ def write_film(path: Path, periods: int, seed: int = 1) -> None:
                 (WALL_S, artist.wall()),
                 (DIGIT_S, artist.digit(2 * period % 10)),
                 (WALL_S, artist.wall()),
-                (SIGN_S, artist.sign(CROSS)),
+                (sign_s, artist.sign(CROSS)),
             )
             for seconds, shown in parts:
                 for _ in range(round(seconds * RATE_HZ)):

@@ -23,6 +23,9 @@ PASSWORD = "correct horse battery"
 CAMERAS = ("h264", "h265", "mjpeg")
 WALL = "wall"
 
+# The sign is shown so long, because on a busy machine a press of a button in a browser may take seconds.
+SIGN_S = 8.0
+
 
 @dataclass(frozen=True)
 class House:
@@ -44,7 +47,7 @@ class Film:
         self.path = directory / "film.mp4"
         self._pictures = directory / "pictures"
         self._pictures.mkdir()
-        write_film(self.path, periods)
+        write_film(self.path, periods, SIGN_S)
         with av.open(str(self.path)) as container:
             for self._last, frame in enumerate(container.decode(video=0)):
                 name = str(self._pictures / f"{self._last:04d}.jpg")

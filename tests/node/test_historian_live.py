@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import av
@@ -139,12 +140,17 @@ def test_events_of_a_replay_are_kept_and_their_snapshots_are_published_until_tha
         assert kept(history_of(tmp_path)) == events
 
 
+def has_open_clip(history: Path) -> bool:
+    """Return whether a clip is being written for an event whose row is stored."""
+    return any(history.glob("clips/*.part")) and any(event.ended_s is None for event in kept(history))
+
+
 def test_after_a_kill_in_the_middle_of_an_event_index_and_files_agree(
     tmp_path: Path, config: Callable[..., dict]
 ) -> None:
     history = history_of(tmp_path)
     with DaemonProcess(config("killed", SHORT), tmp_path) as daemon:
-        wait_until(lambda: list(history.glob("clips/*.part")) and kept(history)[-1].ended_s is None, "an event is open")
+        wait_until(partial(has_open_clip, history), "an event is open")
         daemon.process.kill()
         daemon.process.wait()
     (before,) = [event for event in kept(history) if event.ended_s is None][-1:]
@@ -156,7 +162,6 @@ def test_after_a_kill_in_the_middle_of_an_event_index_and_files_agree(
     (ended,) = [event for event in events if event.id == before.id]
     assert (ended.ended_by, ended.clip, ended.snapshot_bytes) == ("restart", None, None)
     assert all(event.ended_by is not None for event in events)
-    assert events[-1].ended_by == "stopped"
 
 
 @pytest.mark.campaign("history-live")

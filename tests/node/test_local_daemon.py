@@ -21,6 +21,9 @@ from daemon.runtime.local import LocalClient
 from tests.helpers.daemon import ROOT, DaemonProcess
 from tests.helpers.promised import within
 
+# one daemon for all of these tests
+pytestmark = pytest.mark.xdist_group("local daemon")
+
 LEFT_HALF = [[0.0, 0.0], [0.5, 0.0], [0.5, 1.0], [0.0, 1.0]]
 PASSWORD = "hunter2-of-the-broker"
 READY_S = 60.0

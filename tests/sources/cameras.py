@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from daemon.runtime.child_main import Failed, RecordSender
 from daemon.sources.capture.camera import send_pictures
-from tests.fakes.capture import FakeCapture, now_ms
+from tests.fakes.capture import PERIOD_MS, FakeCapture, now_ms
 
 
 def changing(address: str, settings: str) -> None:
@@ -21,6 +21,17 @@ def changing(address: str, settings: str) -> None:
         time.sleep(0.2)  # the daemon needs time to read, as it has with a real camera
 
     send_pictures(FakeCapture(sizes, began_ms=now_ms() - 400), send_slowly, None)
+
+
+def filming(address: str, settings: str) -> None:
+    """Send ten pictures a second for three seconds. Then end."""
+    outlet = RecordSender(address)
+
+    def send_in_time(*parts: bytes) -> None:
+        outlet.send(*parts)
+        time.sleep(PERIOD_MS / 1000)
+
+    send_pictures(FakeCapture([(320, 240)] * 30, began_ms=now_ms()), send_in_time, None)
 
 
 def endless(address: str, settings: str) -> None:

@@ -1,18 +1,32 @@
 """The page in Debian's Chromium, against a made-up house: how each view looks, and that texts stay texts."""
 
+import threading
 from collections.abc import Iterator
 from itertools import product
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from daemon.config.streams import PictureConfig
+from daemon.core.errors import SourceError
+from daemon.core.records import Captured, Counters
+from daemon.history.clips import ClipWriter
+from daemon.history.playback import run_job
+from daemon.history.rendering import render_h264
+from daemon.history.ring import MediaRing
+from daemon.sources.picture import PicturePreparation
+from daemon.sources.v4l2 import V4l2Camera
 from tests.fakes.page_api import PageApi
 from tests.fakes.page_data import SCRIPT
 from tests.helpers.browser import browsers
-from tests.helpers.campaign import share
+from tests.helpers.campaign import IS_CAMPAIGN, share
 from tests.helpers.front import EVENT, VIEWS, go, house
+from tests.sources import cameras
 
 pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.campaign("page")]
+
+only_campaign = pytest.mark.skipif(not IS_CAMPAIGN, reason="takes seconds: scripts/test-campaigns page")
 
 LOOKS = list(product(("desktop", "phone", "narrow"), ("light", "dark"), ("en-GB", "de-DE")))
 
@@ -71,6 +85,7 @@ def test_texts_from_outside_are_shown_as_texts(browser: Browser) -> None:
         expect(page.get_by_role("heading", level=2).first).to_contain_text(SCRIPT)
 
 
+@only_campaign
 def test_a_clip_plays_and_the_playhead_moves(browser: Browser) -> None:
     with house(browser, PageApi(), f"events/{EVENT}") as visitor:
         page = visitor.page
@@ -81,6 +96,41 @@ def test_a_clip_plays_and_the_playhead_moves(browser: Browser) -> None:
         expect(page.locator(".playhead")).not_to_have_attribute("style", "left: 0%;")
         page.get_by_label("Position in the clip").fill("3")
         film.evaluate(PASSES, 3)
+
+
+@only_campaign
+def test_a_clip_of_a_v4l2_camera_plays(browser: Browser, tmp_path: Path) -> None:
+    """The camera's program reads a fake device, in a process of its own as ever."""
+    api = PageApi()
+    api.film = v4l2_film(tmp_path)
+    with house(browser, api, f"events/{EVENT}") as visitor:
+        film = visitor.page.locator("video")
+        film.evaluate("video => { video.muted = true; return video.play() }")
+        film.evaluate(PASSES, 1)
+        assert film.evaluate("video => video.videoWidth") == 320
+
+
+def v4l2_film(directory: Path) -> bytes:
+    """Return what a browser plays of a V4L2 camera: the clip as the history keeps it, rendered as the page does."""
+    pictures: list[Captured] = []
+    counters = {"image": Counters()}
+    camera = V4l2Camera("/dev/null", counters, PicturePreparation(PictureConfig()), program=cameras.filming)
+    with pytest.raises(SourceError, match="stopped delivering"):
+        camera.run(pictures.append, threading.Event())
+    ring = MediaRing(has_packets=False, before_s=10)
+    for picture in pictures:
+        ring.add(picture)
+        ring.encode_pictures()
+    taken = ring.take(ring.begin(0))
+    writer = ClipWriter(directory / "clip.part", with_sound=False)
+    writer.write(taken.packets, taken.blocks)
+    clip = writer.close()
+    assert clip is not None
+    assert clip.video == "mjpeg"
+    assert clip.duration_s > 2
+    with (directory / "clip.part").open("rb") as kept, (directory / "film.mp4").open("w+b") as film:
+        run_job(render_h264, kept.fileno(), film.fileno())
+    return (directory / "film.mp4").read_bytes()
 
 
 def test_login_and_logout(browser: Browser) -> None:

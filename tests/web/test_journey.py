@@ -86,12 +86,13 @@ def go_to(visitor: Visitor, house: House, view: str) -> None:
 
 
 def ends(pupil: Pupil) -> int:
-    """Return how many events of digits have ended on the wall."""
-    return sum(each["stream"] == WALL and each["phase"] == "end" for each in pupil.all("event"))
+    """Return how many events of digits have ended on the wall. Those of the sign do not count once it is taught."""
+    ended = [each["label"] for each in pupil.all("event") if each["stream"] == WALL and each["phase"] == "end"]
+    return sum(label.isdecimal() for label in ended)
 
 
 def wait_for_sign(pupil: Pupil) -> None:
-    """Wait until the sign is on the wall: it follows a digit and the empty wall."""
+    """Wait until the sign is on the wall: it follows a digit and the empty wall, and stays for SIGN_S."""
     before = ends(pupil)
     wait_until(lambda: ends(pupil) > before, "a digit is over")
     seen_s = pupil.seconds()
@@ -112,16 +113,18 @@ def asked(visitor: Visitor, house: House, path: str) -> Any:
     return json.loads(answer.text())
 
 
-def has_clip(visitor: Visitor, house: House, query: str) -> str | None:
-    """Return the id of the newest ended event with a clip; None: there is none yet."""
+def has_clip(visitor: Visitor, house: House, query: str, bundle: str | None) -> str | None:
+    """Return the id of the newest ended event with a clip, of one bundle if it is given; None: there is none yet."""
     events = asked(visitor, house, f"events?{query}")["events"]
-    return next((event["id"] for event in events if event["clip"] and event["ended"]), None)
+    kept = [event for event in events if event["clip"] and event["ended"]]
+    return next((event["id"] for event in kept if bundle in (None, event["bundle"])), None)
 
 
-def kept_event(visitor: Visitor, house: House, query: str) -> str:
-    """Wait for an event with a clip; return its id."""
-    wait_until(partial(has_clip, visitor, house, query), f"an event of {query} is kept with its clip")
-    return str(has_clip(visitor, house, query))
+def kept_event(visitor: Visitor, house: House, query: str, bundle: str | None = None) -> str:
+    """Wait for an event with a clip, of one bundle if it is given; return its id."""
+    look = partial(has_clip, visitor, house, query, bundle)
+    wait_until(look, f"an event of {query} is kept with its clip")
+    return str(look())
 
 
 def plays(video: Locator) -> bool:
@@ -213,7 +216,7 @@ def test_a_sign_is_taught_in_the_browser_and_recognised(house: House, browser: B
         for _ in range(PRESSES):
             wait_for_sign(pupil)
             hold.click(delay=1500)
-            expect(page.get_by_text(f"{SIGN}: an example of")).to_be_visible(timeout=WAIT_MS)
+            expect(page.get_by_text(f"{SIGN}: an example is stored")).to_be_visible(timeout=WAIT_MS)
             page.get_by_label("What happens?").fill(SIGN)
         visitor.shot(shots, "taught-phone")
         wait_until(partial(is_fitted, pupil), "a fit to all presses is recognised", 120)
@@ -223,7 +226,10 @@ def test_a_sign_is_taught_in_the_browser_and_recognised(house: House, browser: B
         expect(page.get_by_role("heading", name="How well it is recognised")).to_be_visible(timeout=WAIT_MS)
         visitor.shot(shots, "ready-phone")
         assert visitor.violations() == []
-        event = kept_event(visitor, house, f"label={SIGN}")
+        assert pupil.label()["found"] >= PRESSES - 1, pupil.label()
+        go_to(visitor, house, "now")
+        expect(page.get_by_role("article", name="The wall").get_by_role("list", name="Scores")).to_contain_text(SIGN)
+        event = kept_event(visitor, house, f"stream={WALL}&label={SIGN}", pupil.latest("teaching")["bundle"])
         go_to(visitor, house, f"events/{event}")
         expect(page.get_by_role("heading", name=SIGN)).to_be_visible(timeout=WAIT_MS)
         check_plays(visitor)
