@@ -224,7 +224,7 @@ def test_killed_again_and_again_the_history_stays_whole(tmp_path: Path, material
         with DaemonProcess(settings, tmp_path) as daemon:
             before = count(history)
             wait_until(lambda before=before: count(history) > before, "the daemon keeps events")
-            time.sleep(moments.uniform(0, 3))
+            time.sleep(moments.uniform(0, 6))  # a clip is whole three seconds after its event began
             daemon.process.kill()
             daemon.process.wait()
         finished = {event.id: event for event in kept(history, 1000) if event.clip is not None}
@@ -236,7 +236,7 @@ def test_killed_again_and_again_the_history_stays_whole(tmp_path: Path, material
         assert {id_: events.get(id_) for id_ in finished} == finished
         assert whole <= events.keys()
         whole |= finished.keys()
-    assert len(whole) > KILLS
+    assert len(whole) > KILLS // 2
     for event in events.values():
         if event.clip is not None:
             assert pictures(history / "clips" / f"{event.number}.mp4")
