@@ -73,3 +73,17 @@ def test_new_events_wait_while_somebody_looks_further_down(browser: Browser) -> 
         page.get_by_role("button", name="Show new events (2)").click()
         expect(page.locator(".event b", has_text="new")).to_have_count(3)
         assert page.evaluate("scrollY") == 0
+
+
+def test_a_press_that_the_report_names_is_found_among_the_examples(browser: Browser) -> None:
+    api = PageApi()
+    api.examples[0]["id"] = "7a45b662" + 24 * "0"  # that which the report names
+    with house(browser, api, "teach", "phone") as visitor:
+        page = visitor.page
+        expect(page.get_by_text("missed: press 7a45b662")).to_be_visible()
+        page.get_by_role("button", name="Examples (5)").click()
+        expect(page.locator(".examples li", has_text="7a45b662")).to_have_count(1)
+        text = page.get_by_text("Each example was held out")
+        box = text.bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= 390, "the text is cut off beside the matrix"

@@ -155,6 +155,8 @@ export const WORDS = {
   examples: ["Examples ({n})", "Beispiele ({n})"],
   example_picture: ["Picture of {time}", "Bild von {time}"],
   example_sound: ["Sound of {time}", "Ton von {time}"],
+  more_warnings: ["More warnings ({n})", "Weitere Warnungen ({n})"],
+  press_id: ["The name of this example in warnings and in the report", "So heißt dieses Beispiel in Warnungen und im Bericht"],
   example_removed: ["The example is removed. Undo brings it back.", "Das Beispiel ist entfernt. „Rückgängig“ holt es zurück."],
   origin_press: ["shown", "gezeigt"],
   origin_missed: ["missed", "verpasst"],
