@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from demo_config import ready_bundle, takes_text, write_config, write_shipped
+from demo_config import name_broker, ready_bundle, takes_text, write_config, write_shipped
 from demo_processes import Daemon, Page, broker
 from demo_summary import summary
 from demo_viewer import Viewer
@@ -42,13 +42,16 @@ def main() -> int:
 def _run(path: Path, config: Config, hint: str, directory: Path, seconds: float | None, interrupted: list[int]) -> int:
     with contextlib.ExitStack() as stack:
         port = stack.enter_context(broker(directory))
+        if path.parent == directory:
+            name_broker(path, port)
         log = directory / "daemon.log"
         daemon = stack.enter_context(Daemon(path, port, log))
         page = stack.enter_context(Page(path, directory))
         print(f"A private broker runs on 127.0.0.1:{port}. {hint.replace(PORT, str(port))}", flush=True)
         viewer = Viewer(config, port)  # before the page is there: a short film may end sooner
-        print(f"{page.invitation()}\n", flush=True)
-        viewer.view(seconds, daemon, interrupted)
+        invitation = page.invitation()
+        print(f"{invitation}\n", flush=True)
+        viewer.view(seconds, daemon, interrupted, invitation)
         code = daemon.stop()
         viewer.close()
         if code != 0:

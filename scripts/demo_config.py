@@ -4,12 +4,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from daemon.bundle.bundle import load_bundle
 from daemon.config.bundle_places import find_bundle, recipe_names
 from daemon.config.command_line import check_microphone
 from daemon.config.node import Config, load_config
 from daemon.config.streams import is_url
+from daemon.core.document import dump_document
 from daemon.core.errors import DocumentError, Refused
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,15 +54,25 @@ def write_config(path: Path, bundle: Path, camera: str | None, microphone: str |
         stream["microphone"] = _number_or_name(microphone or "default")
     path.touch(0o600)  # the URL of a camera may contain a password
     settings = {"node": "demo", "bundle": str(bundle), "history": {}, "streams": {"demo": stream}}
-    path.write_text(json.dumps(settings))
+    path.write_bytes(dump_document(settings))
     return path
 
 
 def write_shipped(path: Path) -> Path:
     """Write the shipped config with a history for the page, and return its path. Raises Refused."""
-    settings = load_config(ROOT / "config.yaml").document.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    path.write_text(json.dumps(settings | {"history": {}}))
+    path.write_bytes(dump_document(_settings(ROOT / "config.yaml") | {"history": {}}))
     return path
+
+
+def name_broker(path: Path, port: int) -> None:
+    """Write the broker of the demo into a config of the demo, so that a doctor run on the page finds it."""
+    settings = _settings(path)
+    broker = {**settings.get("mqtt", {}), "host": "127.0.0.1", "port": port}
+    path.write_bytes(dump_document(settings | {"mqtt": broker}))
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    return load_config(path).document.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
 def takes_text(config: Config) -> bool:

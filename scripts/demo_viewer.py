@@ -16,6 +16,7 @@ from daemon.mqtt.payloads import EventPayload, RecognitionPayload
 from daemon.mqtt.subscriber import Received, watch
 
 SAMPLE_EVERY_S = 0.25
+REMIND_AFTER_S = (10, 20, 30, 40, 50, 60)
 
 
 class Viewer:
@@ -36,11 +37,19 @@ class Viewer:
         self._thread = threading.Thread(target=self._run, name="viewer", daemon=True)
         self._thread.start()
 
-    def view(self, seconds: float | None, daemon: Daemon, interrupted: Sequence[int]) -> None:
-        """Wait until the time is up, somebody interrupts, or the daemon ends."""
-        end = None if seconds is None else time.monotonic() + seconds
+    def view(self, seconds: float | None, daemon: Daemon, interrupted: Sequence[int], invitation: str) -> None:
+        """Wait until the time is up, somebody interrupts, or the daemon ends.
+
+        The messages push the invitation off the screen, so it is printed again during the first minute.
+        """
+        began = time.monotonic()
+        end = None if seconds is None else began + seconds
+        reminders = [began + after_s for after_s in REMIND_AFTER_S]
         while not interrupted and daemon.process.poll() is None and (end is None or time.monotonic() < end):
             daemon.sample()
+            if reminders and time.monotonic() >= reminders[0]:
+                del reminders[0]
+                print(invitation, flush=True)
             time.sleep(SAMPLE_EVERY_S if end is None else max(0.0, min(SAMPLE_EVERY_S, end - time.monotonic())))
 
     def close(self) -> None:

@@ -3,11 +3,12 @@
 import argparse
 import os
 import socket
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from daemon.cli.page_accounts import accounts_in, change_accounts
-from daemon.cli.page_listen import has_unit, listen_at, listens_at
+from daemon.cli.page_listen import has_unit, link_remark, listen_at, listens_at
 from daemon.cli.page_places import Places, is_of_service, places_of, service_places
 from daemon.cli.signals import handle_interrupt, handle_signals
 from daemon.config.places import find_config, node_configs
@@ -44,7 +45,10 @@ def page(options: argparse.Namespace) -> int:
     if options.link or options.set_password or options.token or options.revoke or options.logout_all:
         url = _url(places, *(listens_at() if is_service else _own_address(places.state)))
         with accounts_in(places.state) as accounts:
-            return change_accounts(options, accounts, url)
+            code = change_accounts(options, accounts, url)
+        if options.link and is_service and (remark := link_remark()) is not None:
+            print(remark, file=sys.stderr)
+        return code
     if is_service:
         print(f"systemd serves the page at {_url(places, *listens_at())}; log in by: sudo perceptd page --link")
         return 0

@@ -1,12 +1,21 @@
 """The arguments of `perceptd page`."""
 
 import argparse
+import textwrap
 from typing import TYPE_CHECKING, TypeAlias
 
 from daemon.cli.options import add_config
 
 if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
+
+WIDTH = 100
+
+DESCRIPTION = (
+    "Serves the page of a node: what it sees and hears, its events, teaching, and its health. Only this machine "
+    "reaches it until --listen opens it. Where perceptd is installed as a service, systemd serves the page, and the "
+    "options are for root. docs/page.md explains all of it."
+)
 
 EXAMPLES = """examples:
   perceptd page                                  serve the page at http://localhost:8099 until Ctrl-C
@@ -22,9 +31,7 @@ def add_page(commands: "Commands") -> None:
     page = commands.add_parser(
         "page",
         help="show the node in a browser, and log in there",
-        description="Serves the page of a node: what it sees and hears, its events, teaching, and its health. Only "
-        "this machine reaches it until --listen opens it. Where perceptd is installed as a service, systemd serves "
-        "the page, and the options are for root. docs/page.md explains all of it.",
+        description=textwrap.fill(DESCRIPTION, WIDTH),
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -42,10 +49,13 @@ def add_page(commands: "Commands") -> None:
         "--role",
         choices=("owner", "viewer"),
         default="owner",
-        help="of --set-password and --token. A viewer looks and changes nothing (default: owner)",
+        help="whose password or token it is; a viewer looks and changes nothing (default: owner)",
     )
     page.add_argument(
-        "--idle-exit", type=_seconds, metavar="SECONDS", help="end when nobody has come for so long (for systemd)"
+        "--idle-exit",
+        type=_seconds,
+        metavar="SECONDS",
+        help="end after so long without a browser (for systemd)",
     )
     page.set_defaults(execute=_page)
 
@@ -62,5 +72,5 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0.1 <= seconds <= 1e6:
-        raise argparse.ArgumentTypeError("expected seconds")
+        raise argparse.ArgumentTypeError("expected 0.1 to 1000000 seconds")
     return seconds

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from daemon.core.text import redact
+from daemon.config.redacted import redacted_problem
 
 # a text that is no config at all may have as many problems as lines
 MAX_PROBLEMS = 100
@@ -25,5 +25,5 @@ def problems_by_line(path: Path, problems: Sequence[str]) -> list[ConfigProblem]
 def _problem(file: str, problem: str) -> ConfigProblem:
     line, separator, text = problem.removeprefix(file).partition(": ")
     if problem.startswith(file) and separator and line.isdecimal():
-        return ConfigProblem(line=int(line), text=redact(text))
-    return ConfigProblem(line=None, text=redact(problem.removeprefix(file).strip()))
+        return ConfigProblem(line=int(line), text=redacted_problem(text))
+    return ConfigProblem(line=None, text=redacted_problem(problem.removeprefix(file).strip()))

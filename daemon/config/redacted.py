@@ -16,6 +16,10 @@ _TELLS = re.compile(r"(?:pass|pwd|secret|token)\w*[\s:=]+\S", re.IGNORECASE)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d{1,5})?")
 
+# In a message: a value in quotes, which may have been cut off, and a URL without them.
+_QUOTED = re.compile(r"""(['"])((?:(?!\1)[^\\]|\\.)*?)(\1|\.\.\.|$)""")
+_BARE_URL = re.compile(r"""[A-Za-z][A-Za-z0-9+.-]*://[^\s'"]+(?<![:;,.])""")
+
 _COMMENT = re.compile(r"(?:^|(?<=\s))#.*")
 _COMMENTED_KEY = re.compile(r"#[\s#-]*[\"']?([\w-]{1,64})[\"']?\s*[:=]")
 # what YAML reads as no value
@@ -52,6 +56,23 @@ def _shown(scalar: Scalar, written: str) -> str:
     else:
         return written
     return f"'{masked}'" + "\n" * written.count("\n")
+
+
+def redacted_problem(text: str) -> str:
+    """Return the message about a config without secrets of the values that it quotes. Of a URL the host stays."""
+    return _BARE_URL.sub(_shown_bare_url, _QUOTED.sub(_shown_quote, redact(text)))
+
+
+def _shown_quote(quote: "re.Match[str]") -> str:
+    mark, value, end = quote.groups()
+    url = _URL.search(value)
+    if url is not None and url.start() == 0:
+        return f"{mark}{_shown_url(value)}{mark}"
+    return f"{mark}{STARS}{mark}" if url is not None or _TELLS.search(value) else f"{mark}{value}{end}"
+
+
+def _shown_bare_url(url: "re.Match[str]") -> str:
+    return _shown_url(url.group())
 
 
 def _is_secret(key: str) -> bool:

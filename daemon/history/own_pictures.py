@@ -10,8 +10,12 @@ from daemon.history.snapshots import jpeg_of, narrow_size
 
 PICTURES_HZ = 5.0
 
-# how many frames wait until they are encoded
-MAX_FRAMES = 5
+# So many frames wait until they are encoded: five seconds, while the disk holds up the thread that encodes them. Fewer
+# of large ones, which have at most so many bytes, but one second in any case.
+MAX_FRAMES = 25
+MIN_FRAMES = 5
+MAX_WAITING_BYTES = 16_000_000
+PIXEL_BYTES = 3
 
 
 class OwnPictures:
@@ -25,13 +29,14 @@ class OwnPictures:
         self._frames: deque[Frame] = deque()
         self._schedule = Schedule(PICTURES_HZ)
         self._format: MediaFormat | None = None
+        self._max_frames = MIN_FRAMES
 
     def add(self, frame: Frame) -> None:
         """Let a frame wait, or leave it out because it comes too soon."""
         if not self._schedule.passes(frame.captured_ns):
             return
         self._frames.append(frame)
-        if len(self._frames) > MAX_FRAMES:
+        if len(self._frames) > self._max_frames:
             self._frames.popleft()
             self.dropped["busy"] += 1
 
@@ -47,6 +52,7 @@ class OwnPictures:
         """Return a frame as a packet, None if it cannot be encoded. Called by one thread at a time."""
         try:
             data, (width, height) = jpeg_of(frame), narrow_size(*frame.size)
+            self._max_frames = _max_frames(*frame.size)
         except InputError:
             self.dropped["corrupt"] += 1
             return None
@@ -54,3 +60,7 @@ class OwnPictures:
             self._format = MediaFormat("video", "mjpeg", width=width, height=height, is_own_picture=True)
         at_ns = frame.captured_ns
         return MediaPacket(self._format, data, at_ns, at_ns, at_ns, is_key=True)
+
+
+def _max_frames(width: int, height: int) -> int:
+    return max(MIN_FRAMES, min(MAX_FRAMES, MAX_WAITING_BYTES // (width * height * PIXEL_BYTES)))

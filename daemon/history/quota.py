@@ -10,7 +10,7 @@ from daemon.history.records import Quota, Usage
 # Other parts of the daemon write to the same disk, and an event can be deleted then, which takes room for a moment.
 RESERVE_BYTES = 32 << 20
 
-# So much of the quota is left to events that come and go.
+# The most of the quota that pinned events may have: the rest is left to events that come and go.
 KEPT_SHARE = 0.9
 
 MB = 1_000_000

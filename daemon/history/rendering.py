@@ -1,7 +1,7 @@
 """Makes a small H.264 film of a kept clip, which every browser plays. Runs in a child process.
 
-The page hands the function to that process and imports no FFmpeg itself: so it is imported within the function. A
-camera has made what is decoded here, so pixels, seconds, memory and processor time are bounded.
+The page hands the function to that process and imports no FFmpeg itself, so the function imports it. A clip comes
+from a camera, which may be hostile: pixels, seconds, memory and processor time are bounded.
 """
 
 import os

@@ -25,8 +25,8 @@ MAX_NS = 60 * NS_PER_S
 # The thread `history` hears of an event so much later than the event starts, at most.
 LATE_NS = 3 * NS_PER_S
 
-# Where so many frames or blocks come for so long without any packet of their kind, the camera sends a codec that is not
-# kept, and they are kept themselves. When a camera is opened, its first picture comes before its first packet.
+# A camera whose frames or blocks come for so long without a packet of their kind sends a codec that is not kept. Then
+# frames and blocks are kept instead. When a camera is opened, its first picture comes before its first packet.
 FALLBACK_NS = 2 * NS_PER_S
 FALLBACK_ITEMS = 5
 

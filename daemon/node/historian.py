@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 from daemon.core.errors import HistoryError
 from daemon.core.records import Counters
-from daemon.core.timing import monotonic_ns
+from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.history.records import Quota, Verdict
 from daemon.history.ring import MediaRing
 from daemon.node.history_disk import HistoryDisk
@@ -21,7 +21,11 @@ LOOK_EVERY_S = 0.25
 # how long somebody waits for a change to be on disk
 ANSWER_S = 5.0
 
+# a disk that takes longer for one round is told of
+SLOW_S = 10.0
+
 OFF = "no events are kept: history in config.yaml is null"
+WAITS = "the history waits for its disk; events are kept when it answers"
 SLOW = f"the disk has not answered within {ANSWER_S:g} s; the change may still be made"
 
 
@@ -39,12 +43,15 @@ class Historian:
         rings: Collection[MediaRing],
         quota: Quota,
         counters: Counters,
+        *,
+        slow_s: float = SLOW_S,
     ) -> None:
-        """`inbox`, `disk`, `rings` and `counters` are those of the work."""
+        """`inbox`, `disk`, `rings` and `counters` are those of the work. Health says when a round takes `slow_s`."""
         self._work, self._inbox, self._disk = work, inbox, disk
         self._rings = rings
         self._quota = quota
         self._counters = counters
+        self._slow_ns = round(slow_s * NS_PER_S)
         self.progress = Heartbeat("history")
         self._thread = LoopThread(self.progress, self._run)
 
@@ -86,8 +93,12 @@ class Historian:
             quota_bytes=self._quota.size_bytes,
             ring_bytes=sum(ring.size_bytes for ring in self._rings),
             dropped=dict(dropped),
-            problem=self._disk.problem or self._disk.lost,
+            problem=self._disk.problem or self._waits() or self._disk.lost,
         )
+
+    def _waits(self) -> str | None:
+        """Return that the round that goes on takes long; None: it does not."""
+        return WAITS if monotonic_ns() - self.progress.snapshot().began_ns > self._slow_ns else None
 
     def _change(self, change: HistoryChange) -> None:
         request = self._inbox.ask(change)

@@ -21,7 +21,7 @@ class HistoryDisk:
     """Opens the store, and sees when a disk that was full has room again. Used by the thread `history`.
 
     `store` is None until it can be opened. `problem` says why events or clips are not kept; None: they are. `lost` says
-    what was lost of those of before. `usage` says how much there is. All three can be read from any thread.
+    which earlier events were lost. `usage` says how much there is. All three can be read from any thread.
     """
 
     def __init__(self, directory: Path, quota: Quota) -> None:
@@ -61,7 +61,7 @@ class HistoryDisk:
             self.usage = self.store.usage()
 
     def events(self, ids: Collection[str]) -> list[KeptEvent]:
-        """Return events as they are in the index now; those that have gone are left out."""
+        """Return events as they are in the index now; deleted ones are left out."""
         found = []
         with suppress(HistoryError), HistoryReader(self._directory) as reader:
             for each in ids:

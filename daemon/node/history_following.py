@@ -9,6 +9,7 @@ from daemon.core.timing import NS_PER_S
 from daemon.fusion.events import EventSettings, shares_of
 from daemon.fusion.fuse import Fused
 from daemon.history.records import MAX_CLIP_NS
+from daemon.node.history_peak import HistoryPeak, picture_ns
 
 # whoever asks for `speech: drop` means this label
 SPEECH = "speech"
@@ -36,8 +37,9 @@ NOTHING_AFTER: frozenset[EndedBy] = frozenset({"paused", "stopped", "reload", "r
 class Followed:
     """An event as far as it has come.
 
-    `peak` is its highest score as published, `peak_ns` the moment at which its label scored highest, and `shares` are
-    those of that moment. `delay_ns` is how long after its capture the stream's input is recognised by design.
+    `peak` is its highest score as published. `peak_ns` is the moment at which its label scored highest, `picture_ns` is
+    when the picture of that moment was captured, and `shares` are those of that moment.
+    `delay_ns` is how long after its capture the stream's input is recognised by design.
     """
 
     id: str
@@ -47,6 +49,7 @@ class Followed:
     started_ns: int
     delay_ns: int
     peak_ns: int
+    picture_ns: int
     peak: float
     shares: Mapping[Modality, float]
     ended_ns: int | None = None
@@ -76,26 +79,17 @@ def clip_times(event: Followed, before_ns: int, after_ns: int) -> ClipTimes:
 
 @dataclass(slots=True)
 class _Open:
-    """An open event, the index of its label, and the latest recognition in which that scored highest.
-
-    `is_taken`: the thread `history` knows of it.
-    """
+    """An open event, and its peak. `is_taken`: the thread `history` knows of it."""
 
     event: Event
     bundle: str
-    index: int
+    peak: HistoryPeak
     settings: EventSettings
     delay_ns: int
-    best: Recognition | None = None
     is_taken: bool = False
 
-    def consider(self, recognition: Recognition) -> None:
-        """Take the recognition as the peak, if the label scored as high as ever: the first one may be half in view."""
-        if self.best is None or recognition.scores[self.index] >= self.best.scores[self.index]:
-            self.best = recognition
-
     def followed(self, stream: str) -> Followed:
-        event, best = self.event, self.best
+        event, best = self.event, self.peak.recognition
         return Followed(
             id=event.id,
             stream=stream,
@@ -104,8 +98,9 @@ class _Open:
             started_ns=event.started_ns,
             delay_ns=self.delay_ns,
             peak_ns=event.started_ns if best is None else best.moment.time_ns,
+            picture_ns=event.started_ns if best is None else picture_ns(best, self.settings),
             peak=event.peak,
-            shares=event.shares if best is None else shares_of(best.shares, self.index, self.settings),
+            shares=event.shares if best is None else shares_of(best.shares, self.peak.index, self.settings),
             ended_ns=event.time_ns if event.phase == "end" else None,
             ended_by=event.ended_by,
         )
@@ -164,7 +159,7 @@ class StreamFollowing:
             self._recent.append(recognition)
             for each in self._open.values():
                 if each.settings is settings:
-                    each.consider(recognition)
+                    each.peak.consider(recognition)
             if self._hears_speech and self._speech_index is not None:
                 self._listen(recognition, self._speech_index, settings)
         return sum(self._follow(event, bundle, settings, delay_ns) for event in fused.events)
@@ -201,11 +196,11 @@ class StreamFollowing:
         return 0
 
     def _begin(self, event: Event, bundle: str, settings: EventSettings, delay_ns: int) -> None:
-        started = _Open(event, bundle, settings.labels.index(event.label), settings, delay_ns)
+        started = _Open(event, bundle, HistoryPeak(settings.labels.index(event.label)), settings, delay_ns)
         self._open[event.id] = started
         for recognition in self._recent:
             if recognition.moment.time_ns >= event.started_ns - RECENT_NS:
-                started.consider(recognition)
+                started.peak.consider(recognition)
 
     def _listen(self, recognition: Recognition, index: int, settings: EventSettings) -> None:
         """Note what a recognition of speech was made from, if the label scored high enough to start an event."""

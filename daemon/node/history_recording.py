@@ -18,6 +18,9 @@ from daemon.node.history_following import ClipTimes, Followed
 # of the pictures after the peak so much is held, because the nearest one may be the next one
 AROUND_NS = 500 * NS_PER_MS
 
+# The pictures around a peak are large. After so long without a higher one, one JPEG takes their place.
+DECODE_AFTER_NS = 10 * NS_PER_S
+
 # only the daemon's user may look at what is kept
 SNAPSHOT_MODE = 0o600
 
@@ -25,7 +28,7 @@ SNAPSHOT_MODE = 0o600
 def kept_event(event: Followed, started_s: float) -> KeptEvent:
     """Return an event as it is kept, without clip and snapshot; `started_s` is the wall time of its start.
 
-    Its other times are told from that one, so that a step of the clock changes no duration.
+    Its other times are reckoned from that one, so that a step of the clock changes no duration.
     """
     to_wall_s = started_s - event.started_ns / NS_PER_S
     return KeptEvent(
@@ -75,8 +78,10 @@ class Recording:
         self._with_sound = with_sound
         self._writer: ClipWriter | None = None
         self._clip: Clip | None = None
-        self._peak_ns: int | None = None
+        # when the picture of the snapshot was captured, the pictures around that, and whether there is one after it
+        self._picture_ns: int | None = None
         self._around: Sequence[MediaPacket] = ()
+        self._has_next = False
         self._snapshot: bytes | None = None
         self.is_ended = False
 
@@ -84,9 +89,11 @@ class Recording:
         """Take the event as far as it has come now."""
         self.event, self.times = event, times
 
-    def take(self) -> None:
+    def take(self, now_ns: int) -> None:
         """Write to the clip what was captured since the last call."""
-        self._hold_peak()
+        self._hold_pictures()
+        if self._picture_ns is not None and now_ns - self._picture_ns > DECODE_AFTER_NS:
+            self.snapshot()
         if self._ring is None or self._mark is None or not self.is_clip_open:
             return
         taken, until_ns = self._ring.take(self._mark), self.times.until_ns
@@ -120,15 +127,15 @@ class Recording:
 
     def snapshot(self) -> bytes | None:
         """Return the picture at the peak so far as JPEG; None: there is none."""
-        if self._around and self._peak_ns is not None:
-            self._snapshot = snapshot_of(self._around, self._peak_ns)
+        if self._around and self._picture_ns is not None:
+            self._snapshot = snapshot_of(self._around, self._picture_ns)
             self._around = ()
         return self._snapshot
 
     def ended(self) -> KeptEvent:
         """Write the snapshot, once; return the event as it is kept, with its clip if that has ended."""
         if not self.is_ended:
-            self._hold_peak()
+            self._hold_pictures()
             snapshot = self.snapshot()
             if snapshot is not None:
                 self._write_snapshot(snapshot)
@@ -173,15 +180,13 @@ class Recording:
             file.flush()
             os.fsync(file.fileno())
 
-    def _hold_peak(self) -> None:
-        """Hold the packets around a new peak before they leave the ring."""
-        peak_ns = self.event.peak_ns
-        if self._ring is None or peak_ns == self._peak_ns:
+    def _hold_pictures(self) -> None:
+        """Hold the pictures around the peak before they leave the ring, until the one after it has come too."""
+        at_ns = self.event.picture_ns
+        if self._ring is None or (at_ns == self._picture_ns and self._has_next):
             return
-        packets = self._ring.take(self._ring.begin(peak_ns)).packets
-        around = [each for each in packets if each.format.kind == "video" and each.captured_ns <= peak_ns + AROUND_NS]
-        # own pictures are further apart than those that were recognised, and after the peak all may be over
-        if any(each.format.is_own_picture and each.captured_ns <= peak_ns for each in around):
-            around = [each for each in around if each.captured_ns <= peak_ns]
+        packets = self._ring.take(self._ring.begin(at_ns)).packets
+        around = [each for each in packets if each.format.kind == "video" and each.captured_ns <= at_ns + AROUND_NS]
         if around:
-            self._peak_ns, self._around = peak_ns, around
+            self._picture_ns, self._around = at_ns, around
+            self._has_next = any(each.captured_ns > at_ns for each in around)

@@ -25,7 +25,7 @@ TIDY_NS = 60 * NS_PER_S
 
 
 class KeptSink(Protocol):
-    """Is told of events when they begin, when they end, when their clip is there, and when a person changes them."""
+    """Gets an event when it begins, when it ends, when its clip is complete, and when a person changes it."""
 
     def __call__(self, event: KeptEvent, /) -> None:
         """Take an event on the thread `history`. Must not block."""
@@ -70,12 +70,12 @@ class HistoryWork:
         self._recordings: dict[str, Recording] = {}
         # events that are open and not kept
         self._missed: set[str] = set()
-        # events to tell of, by id, after the commit
+        # ids of the events that are handed to `on_kept` after the commit
         self._news: dict[str, None] = {}
         self._tidy_ns = 0
 
     def begin(self) -> None:
-        """Remove from the broker what is not published any more."""
+        """Remove snapshots from the broker that are not published any more."""
         self._topics.begin()
 
     def look(self, requests: Sequence[HistoryRequest], now_ns: int) -> None:
@@ -124,7 +124,7 @@ class HistoryWork:
         return waiting
 
     def _forget(self, event: str) -> None:
-        """Record an event no longer that is being deleted."""
+        """Stop the recording of an event that is being deleted."""
         recording = self._recordings.pop(event, None)
         if recording is not None:
             recording.abandon()
@@ -158,10 +158,10 @@ class HistoryWork:
         self._news[event.id] = None
 
     def _record(self, store: HistoryStore, now_ns: int, *, is_last: bool = False) -> None:
-        """Write what has come, and end what is over; in the last round that is everything."""
+        """Write what was captured, and end the clips and events that are over; in the last round end all."""
         for recording in list(self._recordings.values()):
             try:
-                recording.take()
+                recording.take(now_ns)
                 if recording.is_clip_open and (is_last or now_ns >= recording.times.due_ns):
                     recording.close_clip(drops_sound=self._drops_speech and self._heard_speech(recording))
             except OSError as error:

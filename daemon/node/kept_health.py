@@ -1,4 +1,4 @@
-"""What health tells of what a node was taught, and of the events that it keeps."""
+"""The parts of health about taught labels and about kept events."""
 
 from pydantic import BaseModel, ConfigDict
 

@@ -62,7 +62,7 @@ class MetricsThread:
         self._source.tell(trouble, reload_problem)
 
     def close(self, deadline_s: float) -> bool:
-        """Stop to serve. Return whether the thread has ended within the deadline."""
+        """Stop serving. Return whether the thread has ended within the deadline."""
         self._stop.set()
         if self._end_wait is not None:
             self._end_wait()

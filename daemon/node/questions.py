@@ -116,7 +116,9 @@ def answer_about(
     was = label if arguments.answer == "right" else named
     is_fixed = label in bundle.fixed_labels
     if is_fixed and was in (None, label):
-        raise InvalidCommand(f"{label} is a label of {bundle.name}: it is neither taught nor unlearnt")
+        raise InvalidCommand(
+            f"{label} belongs to the bundle {bundle.name}, and what a bundle knows is not changed by teaching"
+        )
     if label not in labels and was in (None, label):
         raise InvalidCommand(f"{label} was forgotten: nothing is left to correct")
     if was is not None:

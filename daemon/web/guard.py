@@ -105,9 +105,11 @@ def origin_problem(origin: str | None, visit: Visit, *, is_machine: bool) -> str
         return "the request comes from another site"
     host, port = found
     if (matched["scheme"], host, port or DEFAULT_PORTS[matched["scheme"]]) != (visit.scheme, visit.host, visit.port):
+        asked = f"{visit.scheme}://{visit.host if ':' not in visit.host else f'[{visit.host}]'}:{visit.port}"
         return (
-            "the request comes from another site; behind a proxy, name its address in page.trusted_proxies of "
-            "config.yaml, and let it forward X-Forwarded-Host and X-Forwarded-Proto"
+            f"the request comes from another site: from {origin}, to {asked}; behind a proxy, name its address in "
+            "page.trusted_proxies of config.yaml, and let it forward X-Forwarded-Host with the port, and "
+            "X-Forwarded-Proto"
         )
     return None
 

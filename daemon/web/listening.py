@@ -1,5 +1,6 @@
 """The sockets on which the page listens: systemd's, or one of its own."""
 
+import os
 import socket
 from collections.abc import MutableMapping
 
@@ -25,7 +26,8 @@ def own_socket(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        raise Refused(f"the page cannot listen on {url_host(host)}:{port}: {error.strerror or error}") from error
+        reason = os.strerror(error.errno) if error.errno else error  # create_server adds the address once more
+        raise Refused(f"the page cannot listen on {url_host(host)}:{port}: {reason}") from error
 
 
 def address_of(text: str) -> tuple[str, int]:

@@ -104,10 +104,12 @@ class Login:
         return self._begin(role, empty_answer(), visitor)
 
     def use_link(self, secret: str, visitor: Visitor) -> HTTPResponse:
-        """Log in by a link that is valid once. Raises Problem."""
+        """Log in by a link that is valid once, or lead an owner who is logged in to the page. Raises Problem."""
         if request.method != "GET":  # a look ahead must not use it up
             raise Problem(400, "expected GET")
         if not self._accounts.use_link(secret):
+            if visitor.role == "owner":  # who opens a link twice
+                return empty_answer(303, {"Location": "../"})
             # somebody reads this in the place of the page
             return HTTPResponse(
                 OLD_LINK, 401, {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"}

@@ -3,6 +3,7 @@
 import io
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import yaml
 
 from daemon.cli.main import main
 from daemon.cli.page_accounts import accounts_in, change_accounts
-from daemon.cli.page_listen import listen_at, listens_at
+from daemon.cli.page_listen import link_remark, listen_at, listens_at
 from daemon.cli.parser import parse
 from daemon.core.errors import Refused
 from daemon.web.accounts import Accounts
@@ -144,8 +145,26 @@ def test_what_systemctl_refuses_is_told(tmp_path: Path) -> None:
     program = tmp_path / "systemctl"
     program.write_text("#!/bin/sh\necho 'Access denied' >&2\nexit 1\n")
     program.chmod(0o755)
-    with pytest.raises(Refused, match="systemctl daemon-reload failed: Access denied"):
-        listen_at("127.0.0.1", 8099, tmp_path, str(program))
+    with pytest.raises(Refused, match=r"daemon-reload failed: Access denied; the page listens nowhere now: systemctl"):
+        listen_at("127.0.0.1", 8100, tmp_path, str(program))
+    assert "perceptd-page.socket does not listen" in (link_remark(str(program)) or "")
+
+
+def test_where_another_program_listens_the_page_stays_where_it_was(tmp_path: Path, systemctl: Path) -> None:
+    units = tmp_path / "units"
+    listen_at("127.0.0.2", 8100, units, str(systemctl))
+    before = (units / "perceptd-page.socket.d" / "listen.conf").read_text()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        # systemctl fails while the drop-in names that port, and does not say why
+        systemctl.write_text(f"#!/bin/sh\n! grep -rqs 127.0.0.1:{port} {units} || test $1 != restart\n")
+        reason = (
+            rf"the page cannot listen on 127\.0\.0\.1:{port}: Address already in use; it stays at 127\.0\.0\.2:8100"
+        )
+        with pytest.raises(Refused, match=reason):
+            listen_at("127.0.0.1", port, units, str(systemctl))
+    assert (units / "perceptd-page.socket.d" / "listen.conf").read_text() == before
+    assert link_remark(str(systemctl)) is None
 
 
 def test_sockets_of_another_process_are_not_taken() -> None:

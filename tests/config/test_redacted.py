@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.config.node import Config
-from daemon.config.redacted import redacted
+from daemon.config.redacted import redacted, redacted_problem
 from daemon.core.document import parse_document
 from daemon.core.scalars import Scalar, scalars
 from tests.helpers.daemon import ROOT
@@ -48,6 +48,28 @@ NAMES = ("host", "bundle", "device")
 )
 def test_secrets_are_stars(written: str, shown: str) -> None:
     assert redacted(written) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "streams.a.camera = 'rtsp://me:x@cam:554/hunter2?a=hunter2': expected / ? # @ in user, password and path",
+            "streams.a.camera = 'rtsp://cam:554/***': expected / ? # @ in user, password and path",
+        ),
+        ("streams.a.camera = 'http://cam/my hunter2': expected", "streams.a.camera = 'http://cam/***': expected"),
+        ("streams.a.camera = 'http://cam/abc hunter2...: expected", "streams.a.camera = 'http://cam/***': expected"),
+        ("mqtt = 'password hunter2': expected keys and values", "mqtt = '***': expected keys and values"),
+        ('mqtt = "it\'s token: hunter2": expected keys', 'mqtt = "***": expected keys'),
+        ("models.source http://a.b/hunter2: cannot be used", "models.source http://a.b/***: cannot be used"),
+        # nothing of these is a secret
+        ("mqtt.port = 'nine': expected a valid integer", "mqtt.port = 'nine': expected a valid integer"),
+        ("mask: unknown key; did you mean 'masks'?", "mask: unknown key; did you mean 'masks'?"),
+        ("give password or password_file, not both", "give password or password_file, not both"),
+    ],
+)
+def test_problems_of_a_config_quote_no_secret(text: str, shown: str) -> None:
+    assert redacted_problem(text) == shown
 
 
 def test_a_config_without_secrets_stays_as_it_is() -> None:

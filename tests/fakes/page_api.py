@@ -16,7 +16,10 @@ WAIT_S = 60.0
 
 
 class PageApi:
-    """A house and who looks at it. `posts` are the requests that changed something: path and body."""
+    """A house and who looks at it. `posts` are the requests that changed something: path and body.
+
+    `news` are events that are told next, one with each message.
+    """
 
     def __init__(self, *, role: str | None = "owner", mark: str = "", is_writable: bool = True) -> None:
         self.role = role
@@ -27,6 +30,7 @@ class PageApi:
         self.posts: list[tuple[str, dict[str, Any]]] = []
         self.events = page_data.events(mark)
         self.examples = page_data.examples(mark)
+        self.news: list[dict[str, Any]] = []
         self.config = page_data.CONFIG
         # what every event plays in place of a made-up film
         self.film: bytes | None = None
@@ -82,7 +86,8 @@ class PageApi:
         if self.is_down:
             return 'event: down\ndata: {"reason": "the daemon does not answer"}\n\n'
         scores = [json.dumps(self._scores(stream)) for stream in ("yard", "kitchen")]
-        return "".join(f"data: {each}\n\n" for each in scores)
+        kept = [json.dumps({"kind": "kept", "event": self.news.pop(0)}) for _ in self.news[:1]]
+        return "".join(f"data: {each}\n\n" for each in [*scores, *kept])
 
     def _scores(self, stream: str) -> dict[str, Any]:
         at = time.monotonic() - self.began + (4 if stream == "yard" else 0)

@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from daemon.web.http_server import SECURITY_HEADERS
 from tests.fakes import page_data
 from tests.fakes.page_api import PageApi
 
 STATIC = Path(__file__).resolve().parents[2] / "daemon" / "web"
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
-    "connect-src 'self'; form-action 'none'; frame-ancestors 'self'; base-uri 'none'"
-)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -104,7 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: int, kind: str, data: bytes, extra: dict[str, str]) -> None:
         self.send_response(status)
-        headers = {"Content-Type": kind, "Content-Security-Policy": POLICY, "Cache-Control": "no-store", **extra}
+        headers = {"Content-Type": kind, **dict(SECURITY_HEADERS), "Cache-Control": "no-store", **extra}
         if status != 204:
             headers["Content-Length"] = str(len(data))
         for name, value in headers.items():

@@ -12,7 +12,7 @@ from daemon.core.errors import InputError
 from daemon.core.media import MediaFormat, MediaPacket
 from daemon.core.records import Block, Deferred, Frame, Plane
 from daemon.core.timing import NS_PER_MS, NS_PER_S
-from daemon.history.own_pictures import MAX_FRAMES, PICTURES_HZ
+from daemon.history.own_pictures import MAX_FRAMES, MIN_FRAMES, PICTURES_HZ
 from daemon.history.ring import FALLBACK_ITEMS, FALLBACK_NS, ITEM_BYTES, LATE_NS, MAX_BYTES, MAX_NS, MediaRing, Taken
 from daemon.history.snapshots import jpeg_of
 
@@ -226,15 +226,23 @@ def test_five_pictures_a_second_are_encoded_and_no_more_wait_than_may() -> None:
     assert len({id(packet.format) for packet in taken.packets}) == 1
     assert kept.dropped == {"memory": 0, "busy": 0, "corrupt": 0}
     for number in range(MAX_FRAMES + 3):
-        later = frame(20 + number, size=(1920, 64))
+        later = frame(20 + number / 4, size=(1920, 64))
         kept.add(replace(later, content=Deferred(unusable)) if number == 4 else later)
     kept.encode_pictures()
     packets = taken_from(kept, 20).packets
-    assert [packet.captured_ns // NS_PER_S for packet in packets] == [23, 25, 26, 27]
+    assert times(packets) == [20 + number / 4 for number in range(3, MAX_FRAMES + 3) if number != 4]
     # as large as the JPEG is
     assert (packets[0].format.width, packets[0].format.height) == (1280, 42)
     assert cv2.imdecode(np.frombuffer(packets[0].data, np.uint8), cv2.IMREAD_COLOR).shape == (42, 1280, 3)
     assert kept.dropped == {"memory": 0, "busy": 3, "corrupt": 1}
+    # of large ones fewer wait
+    for number in range(MIN_FRAMES + 3):
+        kept.add(frame(30 + number, size=(2400, 1800)))
+        if number == 0:
+            kept.encode_pictures()
+    kept.encode_pictures()
+    assert times(taken_from(kept, 30).packets) == [30, *range(33, 38)]
+    assert kept.dropped["busy"] == 5
 
 
 def test_a_closed_camera_is_forgotten_and_its_film_goes_on_at_a_key_picture() -> None:

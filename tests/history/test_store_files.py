@@ -17,6 +17,7 @@ from daemon.history.eraser import HistoryEraser
 from daemon.history.reader import HistoryReader
 from daemon.history.records import Quota
 from daemon.history.store import HistoryStore
+from tests.helpers.damaged_databases import cut_off, other_version, zeros
 from tests.helpers.hostile_files import FOREIGN, HOSTILE, Foreign, Kind
 from tests.helpers.hostile_files import directory as a_directory
 from tests.history.kept import LARGE, agreement, ended, ids, keep_whole, kept_event, opened, write_parts
@@ -104,22 +105,6 @@ def test_a_link_in_the_place_of_a_directory_is_not_followed(directory: Path, tmp
         link.unlink()
         link.with_name("moved").rename(link)
     assert (foreign.file.parent / "1.mp4").read_bytes() == b"film"
-
-
-def cut_off(path: Path) -> None:
-    os.truncate(path, path.stat().st_size - 5000)
-
-
-def zeros(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.seek(4096)
-        file.write(bytes(3 * 4096))
-
-
-def other_version(path: Path) -> None:
-    with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version = -1")
-    database.close()
 
 
 def other_tables(path: Path) -> None:

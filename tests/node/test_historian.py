@@ -1,7 +1,9 @@
 """The thread `history`, as other threads use it, and the snapshots that are published."""
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -16,7 +18,7 @@ from daemon.fusion.fuse import Fused
 from daemon.history.reader import HistoryReader
 from daemon.history.records import Quota
 from daemon.mqtt.broker.limits import BrokerLimits
-from daemon.node.historian import OFF, Historian, NoHistorian
+from daemon.node.historian import OFF, SLOW_S, WAITS, Historian, NoHistorian
 from daemon.node.history_disk import HistoryDisk
 from daemon.node.history_inbox import BUSY, MAX_REQUESTS, STOPPING, HistoryInbox, Keep
 from daemon.node.history_topics import MAX_BYTES, SnapshotTopics
@@ -32,13 +34,13 @@ TOPIC = "perceptd/hall/door/snapshot"
 class Parts:
     """A historian with one stream `door` that has neither camera nor microphone."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, slow_s: float = SLOW_S) -> None:
         self.directory, config, self.counters = directory / "history", HistoryConfig(), Counters()
         self.inbox = HistoryInbox(["door"], config, self.counters)
         topics = snapshot_topics(directory, FakeSnapshotSession(), is_on=False)
         disk = HistoryDisk(self.directory, QUOTA)
         work = HistoryWork(config, HistoryInput(self.inbox, {}, ()), disk, topics, self.counters)
-        self.historian = Historian(work, self.inbox, disk, [], QUOTA, self.counters)
+        self.historian = Historian(work, self.inbox, disk, [], QUOTA, self.counters, slow_s=slow_s)
 
 
 @pytest.fixture
@@ -71,6 +73,21 @@ def test_a_change_is_on_disk_when_the_call_returns(parts: Parts) -> None:
     assert refused.value.kind == "unknown"
     told = parts.historian.health()
     assert (told.enabled, told.events, told.quota_bytes, told.dropped, told.problem) == (True, 0, 100_000_000, {}, None)
+
+
+def test_health_says_that_a_disk_does_not_answer_and_no_longer_when_it_does(tmp_path: Path) -> None:
+    parts = Parts(tmp_path, slow_s=2.0)
+    parts.historian.start()
+    wait_until(lambda: (parts.directory / "history.db").exists(), "the history is open")
+    with closing(sqlite3.connect(parts.directory / "history.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # the store waits up to five seconds for this
+        now_ns = monotonic_ns()
+        started = Event("start", "dog", "e", now_ns, now_ns, 0.8, 0.9)
+        parts.inbox.observe("door", "b 1", SETTINGS, Fused(events=[started]), 0)
+        wait_until(lambda: parts.historian.health().problem == WAITS, "it is told")
+    wait_until(lambda: parts.historian.health().events == 1, "the event is kept")
+    wait_until(lambda: parts.historian.health().problem is None, "all is well")
+    assert parts.historian.close(10)
 
 
 def test_requests_wait_within_bounds_and_not_for_a_daemon_that_stops(parts: Parts) -> None:

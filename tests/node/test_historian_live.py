@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -10,14 +12,18 @@ import av
 import cv2
 import pytest
 
+from daemon.core.errors import HistoryError
 from daemon.history.reader import HistoryReader
 from daemon.history.records import KeptEvent
+from daemon.history.store import HistoryStore
 from tests.helpers.bundle_builder import write_bundle
-from tests.helpers.campaign import IS_CAMPAIGN
+from tests.helpers.campaign import IS_CAMPAIGN, chance
 from tests.helpers.daemon import ROOT, DaemonProcess
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.rtsp_mounts import RtspServer, picture, rtsp_servers, sound
 from tests.node.test_daemon import write_clip
+
+KILLS = 50
 
 # short clips, so that the tests are short
 SHORT = {"before_s": 0.5, "after_s": 0.5}
@@ -58,10 +64,10 @@ def history_of(directory: Path) -> Path:
     return directory / "state" / "history"
 
 
-def kept(history: Path) -> list[KeptEvent]:
+def kept(history: Path, limit: int = 100) -> list[KeptEvent]:
     """Return the events that are kept, oldest first."""
     with HistoryReader(history) as reader:
-        return list(reversed(reader.events(limit=100)))
+        return list(reversed(reader.events(limit=limit)))
 
 
 def agree(history: Path, events: list[KeptEvent]) -> bool:
@@ -192,8 +198,56 @@ def test_a_full_disk_stops_the_keeping_but_not_the_recognising(
         wait_until(lambda: set(history.glob("clips/*.mp4")) - complete, "a clip is complete")
         (clip, *_) = set(history.glob("clips/*.mp4")) - complete
         assert pictures(clip)
+        # the disk goes with the daemon, but for who has it open
+        place = os.open(inside, os.O_DIRECTORY)
         assert daemon.stop() == 0
-        assert agree(history, kept(history))
+        left = shutil.copytree(f"/proc/self/fd/{place}/history", tmp_path / "left")
+        os.close(place)
+        assert agree(left, kept(left))
+
+
+@pytest.mark.campaign("history-kills")
+@pytest.mark.skipif(not IS_CAMPAIGN, reason="takes some minutes: scripts/test-campaigns history-kills")
+def test_killed_again_and_again_the_history_stays_whole(tmp_path: Path, material: Path, broker: Mosquitto) -> None:
+    write_clip(tmp_path / "clip.mp4", 10, passages=[("bright", 10), ("dark", 10)] * 10)
+    history, whole = history_of(tmp_path), set[str]()
+    replay = {"file": str(tmp_path / "clip.mp4"), "loop": True, "pace": "realtime"}
+    settings = {
+        "node": "hard",
+        "bundle": str(material / "bundle"),
+        "mqtt": {"port": broker.port},
+        "history": {"before_s": 0.2, "after_s": 0.2},
+        "streams": {name: {"replay": dict(replay), "events": {"min_duration_s": 0.05}} for name in ("one", "two")},
+    }
+    moments = chance("history kills")
+    for _ in range(KILLS):
+        with DaemonProcess(settings, tmp_path) as daemon:
+            before = count(history)
+            wait_until(lambda before=before: count(history) > before, "the daemon keeps events")
+            time.sleep(moments.uniform(0, 6))  # a clip is whole three seconds after its event began
+            daemon.process.kill()
+            daemon.process.wait()
+        finished = {event.id: event for event in kept(history, 1000) if event.clip is not None}
+        HistoryStore(history).close()  # what each start does first
+        events = {event.id: event for event in kept(history, 1000)}
+        assert agree(history, list(events.values()))
+        assert all(event.ended_by is not None for event in events.values())
+        # what was told as whole stays whole
+        assert {id_: events.get(id_) for id_ in finished} == finished
+        assert whole <= events.keys()
+        whole |= finished.keys()
+    assert len(whole) > KILLS // 2
+    for event in events.values():
+        if event.clip is not None:
+            assert pictures(history / "clips" / f"{event.number}.mp4")
+
+
+def count(history: Path) -> int:
+    """Return how many events are kept, or were being kept when the daemon was killed."""
+    try:
+        return len(kept(history, 1000))
+    except HistoryError:
+        return 0
 
 
 def fill(path: Path) -> None:

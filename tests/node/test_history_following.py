@@ -168,7 +168,9 @@ def test_while_nobody_takes_them_ended_events_are_bounded_but_no_end_of_a_taken_
 def an_event(ended_s: float | None = None, ended_by: EndedBy = "absent") -> Followed:
     ended_ns = None if ended_s is None else round(ended_s * NS_PER_S)
     times = 100 * NS_PER_S, 0, 101 * NS_PER_S
-    return Followed("e", "door", "dog", "b", *times, 0.9, {}, ended_ns, None if ended_s is None else ended_by)
+    return Followed(
+        "e", "door", "dog", "b", *times, times[-1], 0.9, {}, ended_ns, None if ended_s is None else ended_by
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What the thread `history` does in its rounds, with a real store, real rings and real clips."""
 
+import gc
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from daemon.config.history import HistoryConfig
+from daemon.core.media import MediaPacket
 from daemon.core.records import Block, Counters, EndedBy, Event, EventPhase, Frame, Moment, Recognition
 from daemon.core.timing import NS_PER_S, monotonic_ns, wall_seconds
 from daemon.fusion.fuse import Fused
@@ -63,9 +65,9 @@ class Room:
             self.work.look(requests, self.ns(self.at_s))
             requests = ()
 
-    def see(self, dog: float = 0.0, speech: float = 0.0) -> None:
+    def see(self, dog: float = 0.0, speech: float = 0.0, at_s: float | None = None) -> None:
         scores = np.array([0, dog, speech], np.float32)
-        moment = Moment(self.ns(self.at_s), {})
+        moment = Moment(self.ns(self.at_s if at_s is None else at_s), {})
         shares = {"image": np.ones(3, np.float32)}
         self.fuse(Fused(recognitions=[Recognition(moment, scores, np.zeros(3, np.float32), shares)]))
 
@@ -145,6 +147,32 @@ def test_an_event_is_kept_with_the_picture_at_its_peak_and_a_clip_from_before_to
     told = [(each.ended_by, each.snapshot_bytes is not None, each.clip is not None) for each in room.news]
     assert told == [(None, False, False), ("absent", True, False), ("absent", True, True)]
     assert room.counters.dropped == {}
+
+
+def test_the_snapshot_is_the_picture_nearest_to_the_one_that_was_recognised(room: Room) -> None:
+    room.pass_until(2, 0)
+    # what is recognised just after 2 s is first in the picture at 2.17 s, which comes later
+    room.see(dog=0.9, at_s=2.08)
+    room.happen("start", 2)
+    room.pass_until(4, 200)
+    room.happen("end", 2, ended_by="absent")
+    room.pass_until(8, 0)
+    (event,) = room.kept()
+    assert room.brightness(event) > 150
+
+
+def test_of_an_event_that_lasts_one_jpeg_is_held_instead_of_a_film(room: Room) -> None:
+    room.pass_until(2, 100)
+    room.see(dog=0.9)
+    room.happen("start", 2)
+    room.pass_until(20, 0)
+    # the clip has its first picture, from before 1 s
+    times = [each.captured_ns for each in gc.get_objects() if isinstance(each, MediaPacket)]
+    assert [at_ns for at_ns in times if room.ns(1) < at_ns < room.ns(10)] == []
+    room.happen("end", 2, ended_by="absent")
+    room.pass_until(25, 0)
+    (event,) = room.kept()
+    assert event.snapshot_bytes
 
 
 def test_an_event_shorter_than_a_round_is_kept(room: Room) -> None:

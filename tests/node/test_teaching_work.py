@@ -276,8 +276,14 @@ def test_an_answer_about_an_event_teaches(
         ({"answer": "right", "event": "e9"}, "no event 'e9' is known; events are kept for 7 days"),
         ({"answer": "right", "event": "e7", "question": "q1"}, "question and event: expected one of them"),
         ({"answer": "was", "event": "e7"}, "label: is missing; say what it was"),
-        ({"answer": "right", "event": "e7"}, "speech is a label of home: it is neither taught nor unlearnt"),
-        ({"answer": "wrong", "event": "e7"}, "speech is a label of home: it is neither taught nor unlearnt"),
+        (
+            {"answer": "right", "event": "e7"},
+            "speech belongs to the bundle home, and what a bundle knows is not changed by teaching",
+        ),
+        (
+            {"answer": "wrong", "event": "e7"},
+            "speech belongs to the bundle home, and what a bundle knows is not changed by teaching",
+        ),
         ({"answer": "wrong", "event": "e8"}, "kettle boils was forgotten: nothing is left to correct"),
         ({"answer": "was", "label": "speech", "event": "e8"}, "speech is a label of home already"),
     ],

@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from demo_config import ready_bundle, takes_text, write_config, write_shipped
+from demo_config import name_broker, ready_bundle, takes_text, write_config, write_shipped
 from demo_summary import event_lines
 
 from daemon.config.node import load_config
@@ -37,6 +37,18 @@ def test_the_shipped_config_is_run_with_a_history(tmp_path: Path) -> None:
     config = load_config(write_shipped(tmp_path / "demo.yaml")).document
     assert config.history is not None
     assert config.model_copy(update={"history": None}) == load_config(ROOT / "config.yaml").document
+
+
+def test_the_config_of_the_demo_names_its_broker_and_can_be_edited_on_the_page(tmp_path: Path) -> None:
+    path = write_config(tmp_path / "demo.yaml", tmp_path / "bundle", "rtsp://user:pass@host/x", "camera")
+    before = load_config(path).document
+    name_broker(path, 12345)
+    config = load_config(path).document
+    assert (config.mqtt.host, config.mqtt.port) == ("127.0.0.1", 12345)
+    assert config.model_copy(update={"mqtt": before.mqtt}) == before
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600, "the URL of a camera may contain a password"
+    # the page adds a stream below this line
+    assert "streams:" in path.read_text().splitlines()
 
 
 def test_the_demo_prints_what_the_node_publishes_and_a_summary() -> None:

@@ -75,11 +75,13 @@ def test_the_segments_of_hls_are_one_film(kind: str) -> None:
     assert len(decoded(sounds)) == len(sounds)
     # each picture that was delivered is in the film, at the same time and with the same delay
     by_time = {packet.captured_ns: packet for packet in film}
-    for frame in played.frames:
+    for index, frame in enumerate(played.frames):
         nearest_ns = min(by_time, key=lambda at_ns: abs(at_ns - frame.captured_ns))
         assert abs(nearest_ns - frame.captured_ns) < 5 * NS_PER_MS
         packet = by_time[nearest_ns]
-        assert abs(packet.delay_ns - frame.delay_ns) < 60 * NS_PER_MS  # it changes slowly
+        # a packet is handed on a few pictures before its own: the delay rises meanwhile where the machine is late
+        delays_ns = [each.delay_ns for each in played.frames[max(0, index - 5) : index + 1]]
+        assert min(delays_ns) - 60 * NS_PER_MS < packet.delay_ns < max(delays_ns) + 60 * NS_PER_MS
         luma = shown[packet.pts_ns][: frame.size[1]]
         assert abs(luma.astype(int) - frame.planes[0]).max() == 0
     # and was handed on before it was delivered

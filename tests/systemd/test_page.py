@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -102,6 +103,50 @@ def test_the_page_is_opened_to_the_network_only_with_a_password(guest: Guest, pa
     assert f"0.0.0.0:{page}" in listening
     assert json.loads(ask(page, "/api/session").read())["login"] == "password"
     guest.run("rm", "/var/lib/perceptd-page/accounts.json")
+
+
+def test_an_address_that_another_program_has_leaves_the_page_where_it_is(guest: Guest, page: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = guest.run("perceptd", "page", "--config", CONFIG, "--listen", f"127.0.0.1:{port}", check=False)
+    assert done.returncode == 78
+    assert f"127.0.0.1:{port}: Address already in use; it stays at 127.0.0.1:{page}" in done.stderr
+    log_in(guest, page)
+    guest.run("systemctl", "stop", SOCKET)
+    assert "does not listen: is perceptd running?" in guest.run("perceptd", "page", "--config", CONFIG, "--link").stderr
+
+
+def test_root_reads_and_deletes_events_whether_the_daemon_runs_or_not(guest: Guest, page: int) -> None:
+    def kept() -> list[str]:
+        """Return the events with a clip."""
+        told = json.loads(guest.run("perceptd", "history", "list", "--json", "--config", CONFIG).stdout)
+        return [event["id"] for event in told["events"] if event["clip"]]
+
+    wait_until(lambda: len(kept()) > 1, "two events of the demo clip are kept", 3 * START_S)
+    for command in ("start", "stop"):
+        guest.run("systemctl", command, "perceptd.service", timeout_s=START_S)
+        event = kept()[-1]
+        guest.run("perceptd", "history", "export", event, "--out", f"/root/{command}", "--config", CONFIG)
+        assert guest.run("ls", f"/root/{command}/{event}").stdout.split() == ["clip.mp4", "event.json", "snapshot.jpg"]
+        guest.run("perceptd", "history", "delete", event, "--yes", "--config", CONFIG)
+        assert event not in kept()
+    foreign = ("find", "/var/lib/perceptd", "!", "-user", "perceptd", "-o", "-perm", "/077")
+    assert guest.run(*foreign).stdout == "", "the service can use all that root has touched"
+    guest.run("rm", "-r", "/root/start", "/root/stop")
+
+
+def test_a_reload_turns_the_history_off_and_on(guest: Guest, page: int) -> None:
+    cookie, settings = log_in(guest, page), yaml.safe_load(guest.run("cat", CONFIG).stdout)
+    pid = guest.run("systemctl", "show", "perceptd.service", "-P", "MainPID").stdout
+    for history in (None, {"before_s": 1.0}):
+        guest.write(CONFIG, yaml.safe_dump({**settings, "history": history}))
+        guest.run("systemctl", "reload", "perceptd.service", timeout_s=START_S)
+
+        def told() -> object:
+            return json.loads(ask(page, "/api/describe", cookie).read()).get("history", "no answer")
+
+        wait_until(lambda history=history, told=told: (told() is None) is (history is None), "it is told", START_S)
+    assert guest.run("systemctl", "show", "perceptd.service", "-P", "MainPID").stdout == pid
 
 
 def test_a_daemon_that_is_stopped_or_cannot_start_is_not_started_by_the_page(guest: Guest, page: int) -> None:

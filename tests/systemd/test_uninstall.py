@@ -84,6 +84,7 @@ def test_removal_keeps_config_and_state_and_another_installation_uses_them(guest
         *INSTALLED,
         "/opt/perceptd",
         "/usr/local/bin/perceptd",
+        "/run/perceptd",
         f"/etc/systemd/system/multi-user.target.wants/{SERVICE}",
     )
     assert [path for path in gone if exists(guest, path)] == []

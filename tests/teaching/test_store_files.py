@@ -14,6 +14,7 @@ import pytest
 from daemon.core.errors import TeachingError
 from daemon.teaching.records import StoredMoment
 from daemon.teaching.store import TeachingStore
+from tests.helpers.damaged_databases import cut_off, other_version, zeros
 from tests.helpers.hostile_files import HOSTILE, Foreign, Kind
 from tests.teaching.records import MADE_BY, background, example, peak, same, vectors
 
@@ -58,22 +59,6 @@ def test_a_link_in_the_place_of_the_directory_makes_way(path: Path, tmp_path: Pa
     assert "expected a directory" in str(store.problem)
     store.close()
     foreign.check_untouched()
-
-
-def cut_off(path: Path) -> None:
-    os.truncate(path, path.stat().st_size - 5000)
-
-
-def zeros(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.seek(4096)
-        file.write(bytes(3 * 4096))
-
-
-def other_version(path: Path) -> None:
-    with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version = -1")
-    database.close()
 
 
 def other_tables(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,14 @@ def test_a_link_is_valid_once_and_for_ten_minutes(accounts: Accounts, clock: Clo
     clock.now_s += LINK_S
     assert not accounts.use_link(late)
     assert not accounts.use_link("nonsense")
+
+
+def test_of_many_who_open_a_link_at_once_one_gets_in(tmp_path: Path) -> None:
+    for _ in range(5):
+        link = Accounts(tmp_path / "page").new_link()
+        each_their_own = [Accounts(tmp_path / "page") for _ in range(4)]
+        with ThreadPoolExecutor(4) as visitors:
+            assert sum(visitors.map(Accounts.use_link, each_their_own, [link] * 4)) == 1
 
 
 def test_tokens_of_machines(accounts: Accounts) -> None:

@@ -95,7 +95,7 @@ def test_a_label_is_taught_by_holding_a_button(browser: Browser) -> None:
         page.keyboard.down("Space")
         page.clock.run_for(2000)
         page.keyboard.up("Space")
-        expect(page.get_by_text("kettle boils: an example of 9 moments (picture, sound)")).to_be_visible()
+        expect(page.get_by_text("kettle boils: an example is stored. Moments: 9 (picture, sound)")).to_be_visible()
         hold.hover()
         page.mouse.down()
         page.clock.run_for(6000)  # the longest example is sent by itself

@@ -143,3 +143,12 @@ def test_only_the_page_itself_may_change_something(origin: str | None, visit: Vi
 def test_a_machine_need_not_name_its_site_but_a_foreign_one_is_refused() -> None:
     assert origin_problem(None, PLAIN, is_machine=True) is None
     assert origin_problem("http://evil.example", PLAIN, is_machine=True) is not None
+
+
+def test_a_proxy_that_forwards_no_port_is_told_by_what_came() -> None:
+    came = visit_of(environ("localhost:8099", "::1", x_forwarded_host="node.lan", x_forwarded_proto="http"), PROXY)
+    assert came is not None
+    problem = origin_problem("http://node.lan:8080", came, is_machine=False)
+    assert problem is not None
+    assert "from http://node.lan:8080, to http://node.lan:80; behind a proxy" in problem
+    assert "X-Forwarded-Host with the port" in problem

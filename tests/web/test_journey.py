@@ -222,7 +222,7 @@ def test_a_sign_is_taught_in_the_browser_and_recognised(fresh_house: House, brow
         for _ in range(PRESSES):
             wait_for_sign(pupil)
             hold.click(delay=1500)
-            expect(page.get_by_text(f"{SIGN}: an example of")).to_be_visible(timeout=WAIT_MS)
+            expect(page.get_by_text(f"{SIGN}: an example is stored")).to_be_visible(timeout=WAIT_MS)
             page.get_by_label("What happens?").fill(SIGN)
         visitor.shot(shots, "taught-phone")
         wait_until(partial(is_fitted, pupil), "a fit to all presses is recognised", 120)

@@ -155,6 +155,12 @@ def test_a_link_works_once_and_a_look_ahead_does_not_use_it_up(page: PageUnderTe
     secret = cookie.partition("=")[2].partition(";")[0]
     assert page.ask("GET", "/api/session", cookie=secret).json["role"] == "owner"
     assert page.ask("GET", f"/link/{link}").status == 401
+    # who opens it twice gets to the page, and keeps the session
+    again = page.ask("GET", f"/link/{link}", cookie=secret)
+    assert (again.status, again.headers["location"]) == (303, "../")
+    assert "set-cookie" not in again.headers
+    viewer = page.accounts.begin_session("viewer", "127.0.0.1")
+    assert page.ask("GET", f"/link/{link}", cookie=viewer).status == 401
 
 
 def test_a_login_ends_the_session_of_before_and_a_logout_ends_it(page: PageUnderTest) -> None:

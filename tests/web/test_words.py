@@ -22,6 +22,12 @@ def test_both_languages_use_the_same_values() -> None:
     assert not differ
 
 
+def test_no_word_is_a_plural_that_one_thing_would_make_wrong() -> None:
+    counted = re.compile(r"\{(n|events|recognitions|dropped)\} \w+s\b")
+    plurals = {key for key, (english, _) in TABLE.items() if counted.search(english)}
+    assert not plurals
+
+
 def test_each_key_of_the_views_is_in_the_table() -> None:
     for name, text in MODULES.items():
         called = re.findall(r"\bt\(([^`;]*?)[,)]", text)
@@ -37,7 +43,7 @@ def _chosen(arguments: str) -> str:
 def test_each_key_of_the_table_is_used() -> None:
     text = "\n".join(MODULES.values())
     prefixes = ("source_", "state_", "ended_by_", "label_", "origin_", "taught_", "status_", "accelerator_", "stage_")
-    prefixes += ("finding_", "kind_", "side_", "verdict_", "sound_gate_", "motion_gate_")
+    prefixes += ("device_", "finding_", "kind_", "side_", "verdict_", "sound_gate_", "motion_gate_")
     unused = {key for key in TABLE if not key.startswith(prefixes) and f'"{key}"' not in text}
     assert unused <= {
         "now",

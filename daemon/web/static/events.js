@@ -9,7 +9,10 @@ import { clock, dayText, megabytes, percent, seconds, t } from "./language.js";
 import { Marks } from "./marks.js";
 import { Field, Icon, Said, reasonOf, useRead } from "./parts.js";
 import { Question } from "./question.js";
+import { SenseIcons, mainSense } from "./shares.js";
 
+// who has scrolled so far looks at something that must not move
+const NEAR_TOP_PX = 80;
 const NO_FILTER = { day: "", stream: "", label: "" };
 
 // what was chosen stays while somebody looks at an event and comes back
@@ -27,13 +30,14 @@ function EventList() {
     chosen = { ...filter, ...part };
     setFilter(chosen);
   };
-  const days = useRead(() => get("api/days"), []);
   const list = useList(filter);
+  const days = useRead(() => get("api/days"), [list.newest]);
   const isOff = described !== null && described.history === null;
   return html`<div class="row spread"><h1>${t("events")}</h1><${Usage} days=${days.value} /></div>
     ${question && html`<${Question} question=${question} key=${question.id} />`}
     ${isOff && html`<section class="card"><p>${t("history_off")}</p><pre class="copy">history: {}</pre></section>`}
     ${!isOff && days.value && html`<${Filter} days=${days.value} filter=${filter} choose=${choose} />`}
+    ${list.waiting.length > 0 && html`<button type="button" class="primary news" onClick=${list.show}>${t("new_events", { n: list.waiting.length })}</button>`}
     ${list.events.length > 0 && html`<${ByDay} events=${list.events} />`}
     ${!isOff && list.isRead && list.events.length === 0 && html`<p class="empty-view">${t("no_events")}</p>`}
     ${list.error && html`<${Said} text=${reasonOf(list.error)} isBad />`}
@@ -42,14 +46,14 @@ function EventList() {
 
 // Returns the events that fit the filter: those that were read, and changes as they come.
 function useList(filter) {
-  const [list, set] = useState({ events: [], more: false, isRead: false, error: null });
+  const [list, set] = useState({ events: [], waiting: [], more: false, isRead: false, error: null });
   const changed = useBox(kept);
   const read = async (before, events) => {
     try {
       const page = await get(withQuery("api/events", { ...filter, before, limit: 24 }));
-      return { events: [...events, ...page.events], more: page.more, isRead: true, error: null };
+      return { events: [...events, ...page.events], waiting: [], more: page.more, isRead: true, error: null };
     } catch (error) {
-      return { events, more: false, isRead: true, error };
+      return { events, waiting: [], more: false, isRead: true, error };
     }
   };
   useEffect(() => {
@@ -60,18 +64,31 @@ function useList(filter) {
     };
   }, [filter]);
   useEffect(() => {
-    if (changed !== null && list.isRead) set((before) => ({ ...before, events: merged(before.events, changed, filter) }));
+    if (changed !== null && list.isRead) set((before) => withChange(before, changed, filter));
   }, [changed]);
   const next = async () => set(await read(list.events.at(-1).number, list.events));
-  return { ...list, next };
+  const show = () => {
+    set((before) => ({ ...before, events: [...before.waiting, ...before.events], waiting: [] }));
+    scrollTo(0, 0);
+  };
+  const newest = Math.max(0, ...[...list.waiting, ...list.events].map(({ number }) => number));
+  return { ...list, newest, next, show };
 }
 
-// Returns the events with one that changed: in its place, or first when it is new and fits the filter.
-function merged(events, changed, filter) {
-  const index = events.findIndex(({ id }) => id === changed.id);
-  if (index >= 0) return events.map((event, at) => (at === index ? changed : event));
-  const fits = (!filter.stream || filter.stream === changed.stream) && (!filter.label || filter.label === changed.label);
-  return fits && (!filter.day || filter.day === dayOf(changed)) ? [changed, ...events] : events;
+// Returns the list with an event that changed: in its place, or first when it is new and fits the filter. New ones wait
+// for a button while somebody looks at others further down.
+function withChange(list, changed, filter) {
+  const isHere = (events) => events.some(({ id }) => id === changed.id);
+  const replaced = (events) => events.map((event) => (event.id === changed.id ? changed : event));
+  if (isHere(list.events)) return { ...list, events: replaced(list.events) };
+  if (isHere(list.waiting)) return { ...list, waiting: replaced(list.waiting) };
+  if (!fits(changed, filter)) return list;
+  const place = scrollY > NEAR_TOP_PX ? "waiting" : "events";
+  return { ...list, [place]: [changed, ...list[place]] };
+}
+
+function fits(event, { day, stream, label }) {
+  return (!stream || stream === event.stream) && (!label || label === event.label) && (!day || day === dayOf(event));
 }
 
 // Returns the day of an event where the reader is, which mostly is that of the node.
@@ -117,9 +134,9 @@ function EventCard({ event }) {
   return html`<li><a class="event" href=${`#events/${encodeURIComponent(event.id)}`}>
     ${event.snapshot
       ? html`<img src=${address("events", event.id, "snapshot.jpg")} alt="" loading="lazy" decoding="async" />`
-      : html`<span class="no-picture"><${Icon} name="audio" /></span>`}
+      : html`<span class="no-picture"><${Icon} name=${mainSense(event.shares)} /></span>`}
     <span class="caption">
-      <b>${labelName(event.label)}</b><span class="figure">${percent(event.peak)}</span>
+      <b>${labelName(event.label)}</b><span class="figure"><${SenseIcons} shares=${event.shares} /> ${percent(event.peak)}</span>
       <small>${clock(event.started)} · ${streamName(event.stream)} · ${lasts}</small>
       <span class="row"><${Marks} event=${event} /></span>
     </span>

@@ -52,7 +52,8 @@ function rowsOf(health) {
 // Returns a time in seconds in words.
 function uptime(total) {
   const [days, hours, minutes] = [Math.floor(total / 86400), Math.floor((total % 86400) / 3600), Math.floor((total % 3600) / 60)];
-  return t(days > 0 ? "days_hours" : "hours_minutes", { days, hours, minutes });
+  if (total < 60) return t("under_a_minute");
+  return t(days > 0 ? "days_hours" : hours > 0 ? "hours_minutes" : "minutes_only", { days, hours, minutes });
 }
 
 export function Accelerators({ health }) {
@@ -67,6 +68,6 @@ export function Accelerators({ health }) {
         ${t("accelerator_ran", { encoder, ran: number(run.ran), cpu: number(run.on_cpu), p50: run.p50_ms === null ? "–" : number(run.p50_ms) })}</p>`)}
     </div>`)}
     <dl class="facts">${encoders.map(([name, each]) => html`<div key=${name}>
-      <dt>${t("encoder", { name })}</dt><dd>${each.device}${each.reason && html`<small>${each.reason}</small>`}</dd></div>`)}</dl>
+      <dt>${t("encoder", { name })}</dt><dd>${word("device", each.device)}${each.reason && html`<small>${each.reason}</small>`}</dd></div>`)}</dl>
   <//>`;
 }

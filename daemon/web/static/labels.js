@@ -7,6 +7,9 @@ import { t, when, word } from "./language.js";
 import { Ask, Card, Icon, Pill, Said, reasonOf, useAction, useRead } from "./parts.js";
 import { useIsOwner } from "./session.js";
 
+// warnings and the report name an example so
+const ID_LENGTH = 8;
+const WARNINGS_SHOWN = 2;
 const LEVELS = { ready: "good", problem: "bad", fitting: "warn", waiting: "warn", learning_place: "rest" };
 
 export function TaughtLabels({ teaching }) {
@@ -28,7 +31,7 @@ function TaughtLabel({ label, time }) {
     <div class="row spread"><b>${label.label}</b><${Pill} level=${LEVELS[label.state] ?? "rest"}>${word("label", label.state)}<//></div>
     <p>${label.text}</p>
     <small class="muted">${where}</small>
-    ${label.warnings.map((warning) => html`<p class="warning" key=${warning}>${warning}</p>`)}
+    <${Warnings} warnings=${label.warnings} />
     <div class="row">
       ${isOwner && html`<button type="button" class="quiet" aria-expanded=${isOpen ? "true" : "false"} onClick=${() => open(!isOpen)}>
         ${t("examples", { n: label.presses })}</button>
@@ -39,6 +42,14 @@ function TaughtLabel({ label, time }) {
     ${isOpen && html`<${Examples} label=${label.label} time=${time} />`}
     ${isAsking && html`<${Ask} title=${t("forget_label", { label: label.label })} text=${t("forget_text")} yes=${t("forget")} onYes=${forget} onClose=${() => ask(false)} />`}
   </li>`;
+}
+
+// Shows the first warnings, and the others when somebody wants to see them.
+function Warnings({ warnings }) {
+  const lines = (some) => some.map((warning) => html`<p class="warning" key=${warning}>${warning}</p>`);
+  const others = warnings.slice(WARNINGS_SHOWN);
+  return html`${lines(warnings.slice(0, WARNINGS_SHOWN))}
+    ${others.length > 0 && html`<details><summary>${t("more_warnings", { n: others.length })}</summary>${lines(others)}</details>`}`;
 }
 
 // Shows the examples of a label. `time` is that of the topic, so that they are read anew after each change.
@@ -55,7 +66,7 @@ function Examples({ label, time }) {
       ${example.picture ? html`<img src=${address("examples", example.id, "picture.jpg")} alt=${t("example_picture", { time: when(example.time) })} loading="lazy" />`
         : html`<span class="no-picture"><${Icon} name=${example.sound ? "audio" : "text"} /></span>`}
       ${example.sound && html`<audio controls preload="none" src=${address("examples", example.id, "sound.wav")} aria-label=${t("example_sound", { time: when(example.time) })}></audio>`}
-      <small>${when(example.time)} · ${word("origin", example.origin)}</small>
+      <small>${when(example.time)} · ${word("origin", example.origin)} · <span title=${t("press_id")}>${example.id.slice(0, ID_LENGTH)}</span></small>
       <button type="button" class="quiet danger" disabled=${isBusy} onClick=${() => remove(example.id)} aria-label=${t("remove_example", { time: when(example.time) })}>${t("remove")}</button>
     </li>`)}</ul>
     <${Said} ...${said} />`;

@@ -21,6 +21,7 @@ export function Models({ models }) {
     ${candidate && html`<${Candidate} candidate=${candidate} />`}
     ${models.trouble && html`<p class="warning">${models.trouble}</p>`}
     ${models.last_result && !models.last_result.ok && html`<p class="warning">${t("given_up", { bundle: models.last_result.bundle, stage: word("stage", models.last_result.stage) })} ${models.last_result.reason}</p>`}
+    ${!models.source && html`<p class="muted">${t("no_source")}</p>`}
     ${isOwner && html`<${Actions} models=${models} />`}
   <//>`;
 }

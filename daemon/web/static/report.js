@@ -23,8 +23,8 @@ function Shown({ bundle }) {
 // Draws a row for each label and a column for what its held-out examples were recognised as.
 function Matrix({ labels }) {
   const columns = columnsOf(labels);
-  return html`<div class="scroll" tabindex="0" role="region" aria-label=${t("matrix")}><table class="matrix">
-    <caption>${t("matrix_text")}</caption>
+  return html`<p class="muted" id="matrix-text">${t("matrix_text")}</p>
+    <div class="scroll" tabindex="0" role="region" aria-label=${t("matrix")}><table class="matrix" aria-describedby="matrix-text">
     <thead><tr><th scope="col">${t("example_of")}</th>
       ${columns.map((column) => html`<th scope="col" key=${column}>${column}</th>`)}
       <th scope="col">${t("not_found")}</th><th scope="col">${t("false_alarms")}</th></tr></thead>

@@ -2,6 +2,7 @@
 
 import { html } from "../vendor/standalone.module.js";
 import { percent, t } from "./language.js";
+import { Icon } from "./parts.js";
 
 export const SENSES = ["image", "audio", "text"];
 
@@ -16,6 +17,21 @@ export function fractions(shares = {}) {
 export function sharesText(shares) {
   const parts = fractions(shares).sort((one, other) => other[1] - one[1]);
   return parts.map(([sense, part]) => `${percent(part)} ${t(sense)}`).join(", ");
+}
+
+// a sense that says less than this was not the reason
+const LEAST = 0.2;
+
+// Returns the sense that speaks most for a label.
+export function mainSense(shares) {
+  return fractions(shares).sort((one, other) => other[1] - one[1])[0]?.[0] ?? "audio";
+}
+
+// Shows by which senses something was recognised, such as a sound in a picture that shows nothing.
+export function SenseIcons({ shares }) {
+  const senses = fractions(shares).filter(([, part]) => part >= LEAST);
+  return html`<span class="senses" title=${sharesText(shares)}>${senses.map(([sense]) => html`<${Icon} name=${sense} key=${sense} />
+    <span class="hidden">${t(sense)}</span>`)}</span>`;
 }
 
 // Draws one bar: as long as the score, in the colours of the senses.
