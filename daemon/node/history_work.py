@@ -166,8 +166,9 @@ class HistoryWork:
                     recording.close_clip(drops_sound=self._drops_speech and self._heard_speech(recording))
             except OSError as error:
                 self._lose(recording, error, now_ns)
-            if recording.event.ended_ns is not None and not (recording.is_clip_open and recording.is_ended):
-                self._keep(store, recording, now_ns)
+            is_to_keep = recording.event.ended_ns is not None and not (recording.is_clip_open and recording.is_ended)
+            if is_to_keep and not self._keep(store, recording, now_ns):
+                continue  # the next round tries again
             self._publish(recording)
             if recording.event.ended_ns is not None and not recording.is_clip_open:
                 del self._recordings[recording.event.id]
@@ -176,25 +177,29 @@ class HistoryWork:
         """Return whether speech was recognised during the clip, which may begin a key picture early."""
         return self._inbox.heard_speech(recording.event.stream, recording.begins_ns, recording.times.until_ns)
 
-    def _keep(self, store: HistoryStore, recording: Recording, now_ns: int) -> None:
-        """Keep an event that has ended, and once more with its clip when that has ended too."""
+    def _keep(self, store: HistoryStore, recording: Recording, now_ns: int) -> bool:
+        """Keep an event that has ended, and once more with its clip when that has ended too.
+
+        Return whether it is done with: the disk has not refused it.
+        """
         try:
             kept = recording.ended()
         except OSError as error:
             self._lose(recording, error, now_ns)
             kept = recording.kept()
-        if kept.clip is not None and kept.clip.is_cut:
-            self._counters.drop("clip_cut")
         try:
             store.finish(kept, clip_follows=recording.is_clip_open)
         except HistoryError as error:
             if error.kind == "unknown":  # somebody has deleted it meanwhile
                 recording.abandon()
-            else:
-                self._disk.note(error.kind, str(error), now_ns)
-            return
+                return True
+            self._disk.note(error.kind, str(error), now_ns)
+            return False
+        if kept.clip is not None and kept.clip.is_cut:
+            self._counters.drop("clip_cut")
         self._news[kept.id] = None
         self._tidy_ns = now_ns
+        return True
 
     def _publish(self, recording: Recording) -> None:
         """Publish the snapshot soon after the start, and at the end if the peak is another one."""

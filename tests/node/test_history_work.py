@@ -4,6 +4,7 @@ import gc
 import resource
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from daemon.config.history import HistoryConfig
+from daemon.core.errors import HistoryError
 from daemon.core.media import MediaPacket
 from daemon.core.records import Block, Counters, EndedBy, Event, EventPhase, Frame, Moment, Recognition
 from daemon.core.timing import NS_PER_S, monotonic_ns, wall_seconds
@@ -18,6 +20,7 @@ from daemon.fusion.fuse import Fused
 from daemon.history.reader import HistoryReader
 from daemon.history.records import KeptEvent, Quota
 from daemon.history.ring import MediaRing
+from daemon.history.store import HistoryStore
 from daemon.node.history_disk import HistoryDisk
 from daemon.node.history_inbox import Delete, HistoryInbox, HistoryRequest, Judge, Keep
 from daemon.node.history_topics import SnapshotTopics
@@ -403,3 +406,35 @@ def test_snapshots_are_published_soon_after_the_start_and_at_a_later_peak(tmp_pa
     room.pass_until(4.5, 0, request)
     assert room.session.retained == {}, "the picture of a deleted event goes from the broker too"
     room.close()
+
+
+class BusyStore:
+    """The store of a disk that cannot be read for a while: it refuses the end of events."""
+
+    def __init__(self, store: HistoryStore, refusals: int) -> None:
+        self.store, self.refusals = store, refusals
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    def finish(self, event: KeptEvent, *, clip_follows: bool = False) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise HistoryError("disk", "the index cannot be read")
+        self.store.finish(event, clip_follows=clip_follows)
+
+
+def test_an_end_that_the_disk_has_refused_is_kept_once_it_works_again(room: Room) -> None:
+    room.pass_until(3, 10)
+    room.see(dog=0.9)
+    room.happen("start", 2.5)
+    room.pass_until(4, 10)
+    assert room.disk.store is not None
+    busy: Any = BusyStore(room.disk.store, refusals=5)
+    room.disk.store = busy
+    room.happen("end", 2.5, ended_by="absent")
+    room.pass_until(9, 10)
+    (event,) = room.kept()
+    assert (busy.refusals, event.ended_by) == (0, "absent")
+    assert event.clip is not None
+    assert event.snapshot_bytes is not None
