@@ -25,7 +25,8 @@ Key = tuple[str | int, ...]
 class StrictModel(BaseModel):
     """Base of every schema: frozen, without type conversions; unknown keys are an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+    # most of a process's schemas are never used in it: each is built when it is used first
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, defer_build=True)
 
 
 ModelT = TypeVar("ModelT", bound=StrictModel)

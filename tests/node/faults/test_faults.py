@@ -23,7 +23,10 @@ from tests.node.faults.restartable import FaultyRtsp, RestartableMjpeg
 from tests.node.faults.watched_node import DELIVERS, TROUBLE, WatchedNode
 
 # these tests measure promised times: nothing else runs beside them
-pytestmark = [pytest.mark.xdist_group("sound"), pytest.mark.alone, pytest.mark.campaign("source-faults", part=7)]
+pytestmark = [pytest.mark.xdist_group("sound"), pytest.mark.alone]
+
+# the first test always runs, because it starts the devices of the others
+a_part = pytest.mark.campaign("source-faults", part=6)
 
 # promised for every fault; the time stands still while a process waits for a processor
 REPORTED_WITHIN_S = 3.0
@@ -143,6 +146,7 @@ def assert_recovers(
         scene.node.takes(back, BACK_WITHIN_S, f"back after: {fault}")
 
 
+@pytest.mark.campaign("source-faults")
 def test_devices_that_are_missing_at_the_start_are_used_once_they_appear(scene: Scene) -> None:
     absent = {"front/camera": "refused", "yard/camera": "refused", "room/microphone": "", "hall/camera": "No such file"}
     for path, word in absent.items():
@@ -175,11 +179,13 @@ RTSP_FAULTS = {
 }
 
 
+@a_part
 @pytest.mark.parametrize("fault", RTSP_FAULTS)
 def test_an_rtsp_camera_recovers_from_a_fault(scene: Scene, fault: str) -> None:
     assert_recovers(scene, "front/camera", scene.rtsp, fault, *RTSP_FAULTS[fault])
 
 
+@a_part
 def test_an_rtsp_camera_that_changes_its_resolution_goes_on(scene: Scene) -> None:
     with others_unaffected(scene):
         for _ in range(2):
@@ -213,11 +219,13 @@ MJPEG_FAULTS = {
 }
 
 
+@a_part
 @pytest.mark.parametrize("fault", MJPEG_FAULTS)
 def test_an_mjpeg_camera_recovers_from_a_fault(scene: Scene, fault: str) -> None:
     assert_recovers(scene, "yard/camera", scene.mjpeg, fault, *MJPEG_FAULTS[fault])
 
 
+@a_part
 def test_an_mjpeg_camera_that_changes_its_resolution_goes_on(scene: Scene) -> None:
     with others_unaffected(scene):
         back = is_back(scene, "yard/camera", "image")
@@ -225,6 +233,7 @@ def test_an_mjpeg_camera_that_changes_its_resolution_goes_on(scene: Scene) -> No
         scene.node.takes(back, BACK_WITHIN_S, "pictures of another size")
 
 
+@a_part
 def test_the_microphone_recovers_when_the_sound_server_is_restarted(scene: Scene) -> None:
     with others_unaffected(scene, "room/microphone"):
         scene.sound.kill()
@@ -234,6 +243,7 @@ def test_the_microphone_recovers_when_the_sound_server_is_restarted(scene: Scene
         scene.node.takes(back, BACK_WITHIN_S, "the sound server is back")
 
 
+@a_part
 def test_a_microphone_replaced_by_the_sound_server_is_reported_and_used(scene: Scene) -> None:
     """When a microphone is removed, the server moves its stream to another source: its default."""
     with heard(scene), others_unaffected(scene, "room/microphone"), scene.sound.microphone("spare"):
@@ -254,6 +264,7 @@ def test_a_microphone_replaced_by_the_sound_server_is_reported_and_used(scene: S
         scene.node.takes(back, BACK_WITHIN_S, "the remaining microphone is used")
 
 
+@a_part
 def test_the_microphone_recovers_when_the_sound_server_thaws(scene: Scene) -> None:
     with heard(scene), others_unaffected(scene, "room/microphone"):
         with scene.sound.frozen():
@@ -262,6 +273,7 @@ def test_the_microphone_recovers_when_the_sound_server_thaws(scene: Scene) -> No
         scene.node.takes(back, BACK_WITHIN_S, "thawed")
 
 
+@a_part
 def test_the_microphone_recovers_when_its_process_is_killed_or_frozen(scene: Scene) -> None:
     with heard(scene):
         for number, word in ((signal.SIGKILL, "SIGKILL"), (signal.SIGSTOP, "no sound")):
