@@ -44,6 +44,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def house(directory: Path) -> Iterator[House]:
     """The house; its cameras are watched in a campaign only."""
     with houses(directory, 1, CAMERAS if IS_CAMPAIGN else ()) as house:
+        house.page.set_password(PASSWORD)
         yield house
 
 
