@@ -244,7 +244,7 @@ def test_a_follower_that_does_not_read_holds_up_nobody(client: LocalClient, runn
         slow.sendall(struct.pack("!I", len(content)) + content)
         with closing(client.follow()) as followed:
             kinds = {next(followed)["kind"] for _ in range(5)}
-    assert kinds <= {"scores", "topic", "event", "alive"}
+    assert kinds <= {"scores", "topic", "event", "kept", "alive"}
 
 
 def test_a_reload_keeps_the_socket(client: LocalClient, running: DaemonProcess) -> None:

@@ -170,7 +170,7 @@ def test_an_owner_logs_in_by_a_link_sees_every_view_plays_a_clip_and_logs_out(
         assert asked(visitor, house, f"events/{event}")["event"]["verdict"] == "wrong"
         check_well(visitor)
         page.get_by_role("button", name="Log out").click()
-        expect(page.get_by_label("Password")).to_be_visible(timeout=WAIT_MS)
+        expect(page.get_by_role("heading", name="Log in")).to_be_visible(timeout=WAIT_MS)
         assert visitor.context.request.get(f"{house.url}api/describe").status == 401
         assert visitor.context.request.get(link).status == 401, "a link logs in once"
 
