@@ -17,6 +17,7 @@ PASSWORD = "/etc/perceptd/mqtt-password"
 CERTIFICATE = "/etc/perceptd/certificates/ca.pem"
 DOWNLOADS = "/var/cache/perceptd"
 PAGE = "/var/lib/perceptd-page"
+PAGE_DROP_IN = "/etc/systemd/system/perceptd-page.socket.d"
 SHARED_GROUPS = ("video", "audio", "plugdev", "apex", "render")
 TOPICS = {
     "perceptd/demo/availability",
@@ -63,6 +64,8 @@ def test_removal_keeps_config_and_state_and_another_installation_uses_them(guest
     guest.write(PASSWORD, "secret\n")
     guest.run("mkdir", "-p", DROP_IN)
     guest.write(f"{DROP_IN}/override.conf", f"[Service]\nLoadCredential=mqtt-password:{PASSWORD}\n")
+    guest.run("mkdir", "-p", PAGE_DROP_IN)
+    guest.write(f"{PAGE_DROP_IN}/override.conf", "[Socket]\nBacklog=32\n")
     guest.run("systemctl", "daemon-reload")
     with Subscriber(broker) as subscriber:
         guest.run("systemctl", "enable", "--now", SERVICE, timeout_s=START_S)
@@ -75,7 +78,7 @@ def test_removal_keeps_config_and_state_and_another_installation_uses_them(guest
         done = guest.run("/opt/perceptd/scripts/install", "--remove")
         for topic in TOPICS:
             wait_until(lambda topic=topic: subscriber.payloads(topic)[-1] == b"", f"{topic} is empty")
-    kept = f"kept /etc/perceptd /var/lib/perceptd {PAGE} {BUNDLES} {DOWNLOADS} {DROP_IN}"
+    kept = f"kept /etc/perceptd /var/lib/perceptd {PAGE} {BUNDLES} {DOWNLOADS} {DROP_IN} {PAGE_DROP_IN}"
     assert f"removed what the MQTT broker at 127.0.0.1:{broker.port} retained of node demo\n" in done.stdout
     assert f"perceptd {__version__} is removed.\n{kept}; scripts/install --purge removes them\n" in done.stdout
     assert has_user(guest) == (False, False)
