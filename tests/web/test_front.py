@@ -61,6 +61,22 @@ def ready(page: Page, view: str) -> None:
     expect(page.locator(last.get(view, ".spectrogram img")).first).to_be_visible()
 
 
+LATE_VALUE = """async () => {
+    const { html, render } = await import(new URL("vendor/standalone.module.js", document.baseURI));
+    const { Box, useBox } = await import(new URL("static/box.js", document.baseURI));
+    const box = new Box("old");
+    const Shown = () => html`<b id="shown">${useBox(box)}</b>`;
+    render(html`<${Shown} />`, document.body);
+    box.set("new");
+}"""
+
+
+def test_a_value_that_changes_before_its_view_watches_is_shown(browser: Browser) -> None:
+    with house(browser, PageApi()) as visitor:
+        visitor.page.evaluate(LATE_VALUE)
+        expect(visitor.page.locator("#shown")).to_have_text("new")
+
+
 def test_texts_from_outside_are_shown_as_texts(browser: Browser) -> None:
     with house(browser, PageApi(mark=SCRIPT)) as visitor:
         page = visitor.page

@@ -23,11 +23,12 @@ export class Box {
 // Returns the value of a box, and draws the component again when it changes.
 export function useBox(box) {
   const [, draw] = useState(0);
+  const shown = box.value;
   useEffect(() => {
-    const seen = box.value;
-    const unwatch = box.watch(() => draw((count) => count + 1));
-    if (box.value !== seen) draw((count) => count + 1);
+    const again = () => draw((count) => count + 1);
+    const unwatch = box.watch(again);
+    if (box.value !== shown) again(); // it changed after the drawing, when nobody watched yet
     return unwatch;
   }, [box]);
-  return box.value;
+  return shown;
 }
