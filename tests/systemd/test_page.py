@@ -130,7 +130,7 @@ def test_root_reads_and_deletes_events_whether_the_daemon_runs_or_not(guest: Gue
         assert guest.run("ls", f"/root/{command}/{event}").stdout.split() == ["clip.mp4", "event.json", "snapshot.jpg"]
         guest.run("perceptd", "history", "delete", event, "--yes", "--config", CONFIG)
         assert event not in kept()
-    foreign = ("find", "/var/lib/perceptd", "!", "-user", "perceptd", "-o", "-perm", "/077")
+    foreign = ("find", "/var/lib/perceptd/history", "!", "-user", "perceptd", "-o", "-perm", "/077")
     assert guest.run(*foreign).stdout == "", "the service can use all that root has touched"
     guest.run("rm", "-r", "/root/start", "/root/stop")
 
