@@ -8,7 +8,7 @@ import logging
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,22 @@ def open_database(
     if path.stat().st_mode & 0o777 != FILE_MODE:  # an earlier version has left it to the umask
         path.chmod(FILE_MODE)
     return _connect(path.absolute().as_uri(), pragmas, timeout_s)
+
+
+def opened_or_anew(opened: Callable[[], sqlite3.Connection], put_aside: Callable[[object], None]) -> sqlite3.Connection:
+    """Return what `opened` opens. Where it finds damage or a foreign file, put that aside, and open a new one.
+
+    `put_aside` is called with the fault. Raises what `opened` raises otherwise, such as for a disk that is full.
+    """
+    try:
+        return opened()
+    except ForeignFile as error:
+        put_aside(f"it {error.strerror}")
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        put_aside(error)
+    return opened()
 
 
 def read_database(path: Path, timeout_s: float, most_bytes: int = sys.maxsize) -> sqlite3.Connection:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from daemon.core.database import Place, open_database, set_damaged_aside, transaction
+from daemon.core.database import Place, open_database, opened_or_anew, set_damaged_aside, transaction
 from daemon.core.errors import HistoryError
-from daemon.core.files import ForeignFile, create_own_directory, set_aside, sync_directory
+from daemon.core.files import create_own_directory, set_aside, sync_directory
 from daemon.history.files import CLIPS, DATABASE
 from daemon.history.recovery import make_agree
 from daemon.history.schema import MAX_DATABASE_BYTES, PRAGMAS, create_or_check
@@ -87,15 +87,7 @@ class HistoryDatabase:
         self._directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if problem := create_own_directory(self._directory):
             self._lost(f"{self._directory} {problem}: a new one was made")
-        try:
-            return self._open_or_create()
-        except ForeignFile as error:
-            self._set_aside(f"it {error.strerror}")
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError as error:
-            self._set_aside(error)
-        return self._open_or_create()
+        return opened_or_anew(self._open_or_create, self._set_aside)
 
     def _open_or_create(self) -> sqlite3.Connection:
         database = open_database(self._path, PRAGMAS, LOCK_TIMEOUT_S, 2 * MAX_DATABASE_BYTES)

@@ -37,8 +37,8 @@ NOTHING_AFTER: frozenset[EndedBy] = frozenset({"paused", "stopped", "reload", "r
 class Followed:
     """An event as far as it has come.
 
-    `peak` is its highest score as published. `peak_ns` is the moment at which its label scored highest, `picture_ns` is
-    when the picture of that moment was captured, and `shares` are those of that moment.
+    `peak` is its highest score as published. `peak_ns` is the moment at which its label scored highest, and `shares`
+    are those of that moment. `picture_ns` is when its picture was captured.
     `delay_ns` is how long after its capture the stream's input is recognised by design.
     """
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from daemon.core.database import Place, open_database, read_database, set_damaged_aside, transaction
+from daemon.core.database import Place, open_database, opened_or_anew, read_database, set_damaged_aside, transaction
 from daemon.core.errors import TeachingError
-from daemon.core.files import ForeignFile, create_own_directory
+from daemon.core.files import create_own_directory
 from daemon.teaching.blobs import BadBytes
 from daemon.teaching.schema import MAX_DATABASE_BYTES, PRAGMAS, check, create_or_check
 
@@ -112,15 +112,7 @@ class TeachingDatabase:
         self._path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if problem := create_own_directory(self._path.parent):
             self._lost(f"{self._path.parent} {problem}: a new one was made")
-        try:
-            return self._open_or_create()
-        except ForeignFile as error:
-            self._set_aside(f"it {error.strerror}")
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError as error:
-            self._set_aside(error)
-        return self._open_or_create()
+        return opened_or_anew(self._open_or_create, self._set_aside)
 
     def _open_or_create(self) -> sqlite3.Connection:
         database = open_database(self._path, PRAGMAS, LOCK_TIMEOUT_S, 2 * MAX_DATABASE_BYTES)

@@ -1,7 +1,7 @@
 """Which requests the page answers: by which name it was reached, and which site a change comes from. Pure.
 
-A site of an attacker can make its own name lead to this machine (DNS rebinding), and send requests from the browser
-of somebody who is logged in. The first has a foreign Host, the second a foreign Origin.
+A site of an attacker can make its own name lead to this machine (DNS rebinding): such a request has a foreign Host.
+It can also send requests from the browser of somebody who is logged in: these have a foreign Origin.
 """
 
 import ipaddress
