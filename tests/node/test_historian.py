@@ -78,14 +78,19 @@ def test_a_change_is_on_disk_when_the_call_returns(parts: Parts) -> None:
 def test_health_says_that_a_disk_does_not_answer_and_no_longer_when_it_does(tmp_path: Path) -> None:
     parts = Parts(tmp_path, slow_s=2.0)
     parts.historian.start()
-    wait_until(lambda: (parts.directory / "history.db").exists(), "the history is open")
-    with closing(sqlite3.connect(parts.directory / "history.db", isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")  # the store waits up to five seconds for this
+
+    def begin(name: str) -> None:
         now_ns = monotonic_ns()
-        started = Event("start", "dog", "e", now_ns, now_ns, 0.8, 0.9)
+        started = Event("start", "dog", name, now_ns, now_ns, 0.8, 0.9)
         parts.inbox.observe("door", "b 1", SETTINGS, Fused(events=[started]), 0)
+
+    begin("first")
+    wait_until(lambda: parts.historian.health().events == 1, "the history is open")
+    with closing(sqlite3.connect(parts.directory / "history.db", isolation_level=None, timeout=30)) as other:
+        other.execute("BEGIN IMMEDIATE")  # the store waits up to five seconds for this
+        begin("second")
         wait_until(lambda: parts.historian.health().problem == WAITS, "it is told")
-    wait_until(lambda: parts.historian.health().events == 1, "the event is kept")
+    wait_until(lambda: parts.historian.health().events == 2, "the event is kept")
     wait_until(lambda: parts.historian.health().problem is None, "all is well")
     assert parts.historian.close(10)
 
