@@ -78,9 +78,9 @@ def test_overload_gives_less_and_never_nothing(kind: str, share: int, tmp_path: 
         with Throttle(daemon.process.pid, share / 100):
             if share < 5:
                 wait_until(lambda: state() == "degraded", "the overload is told")
-            before = Counts.of(node.health())
+            before = Counts.of(node.next_health())
             pause_s = longest_pause_s(subscriber, MEASURED_S)
-            after = Counts.of(node.health())
+            after = Counts.of(node.next_health())
         encoded, late = after.encoded - before.encoded, after.dropped.get("late", 0) - before.dropped.get("late", 0)
         told = daemon.log.count("the machine is overloaded")
         print(f"{kind} at {share} %: {encoded / MEASURED_S:.1f} pictures/s, pause {pause_s:.2f} s, told {told} times")

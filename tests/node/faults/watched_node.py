@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 
-from tests.helpers.mosquitto import Subscriber
+from tests.helpers.mosquitto import Subscriber, wait_until
 from tests.helpers.promised import within
 
 DELIVERS = frozenset({"healthy", "degraded"})
@@ -19,6 +19,12 @@ class WatchedNode:
 
     def health(self) -> dict:
         return json.loads(self._subscriber.payloads(self._topic)[-1])
+
+    def next_health(self) -> dict:
+        """Return the first health that arrives from now on: a slow node may not have told its latest counts yet."""
+        received = len(self._subscriber.payloads(self._topic))
+        wait_until(lambda: len(self._subscriber.payloads(self._topic)) > received, "the next health")
+        return self.health()
 
     def source(self, path: str) -> dict:
         """Return the health of "stream/source"."""
