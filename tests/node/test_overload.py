@@ -85,7 +85,8 @@ def test_overload_gives_less_and_never_nothing(kind: str, share: int, tmp_path: 
         told = daemon.log.count("the machine is overloaded")
         print(f"{kind} at {share} %: {encoded / MEASURED_S:.1f} pictures/s, pause {pause_s:.2f} s, told {told} times")
         assert encoded > 0
-        assert late <= encoded / 20, "each picture that is encoded is recognised"
+        # two seconds hold a handful of pictures, of which one may be late
+        assert late <= max(1, encoded / 20), "each picture that is encoded is recognised"
         assert pause_s < MOST_BETWEEN_S
         wait_until(lambda: state() == "healthy", "it is healthy again when it is used again")
         assert told == 1 or share >= 5, "it is told once"
