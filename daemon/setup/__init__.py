@@ -1,0 +1,1 @@
+"""A setup that finds what is there, asks for the rest, and writes a config."""
