@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from daemon.core.errors import SourceError
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.setup.discovery import Announced, Network, discover
 from daemon.setup.found import FoundCamera, SearchFailed
@@ -30,13 +29,13 @@ def network_cameras(timeout_s: float, network: Network = LOCAL_NETWORK) -> list[
 
     Sends a multicast to every host of the network, so ask the user first. Then asks each camera without a login for its
     streams. One that wants a login is returned with an empty `device`.
-    Raises SourceError when the network cannot be asked.
+    Raises SearchFailed when the network cannot be asked.
     """
     deadline_ns = monotonic_ns() + round(timeout_s * NS_PER_S)
     try:
         announced = discover(replace(network, listen_s=min(network.listen_s, timeout_s / 2)))
     except OSError as error:
-        raise SourceError(f"the network cannot be asked for cameras: {error.strerror or error}") from error
+        raise SearchFailed(f"the network cannot be asked for cameras: {error.strerror or error}") from error
     with ThreadPoolExecutor(THREADS, "setup-onvif") as pool:
         answers = pool.map(_streams, [_Question(camera, deadline_ns) for camera in announced])
         return [stream for streams in answers for stream in streams]
