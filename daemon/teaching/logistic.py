@@ -3,6 +3,7 @@
 NLopt's L-BFGS minimises it: the function is smooth and convex. It is exact enough after some tens of steps.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -76,11 +77,9 @@ def solve(problem: Problem, l2: float, start: Weights | None = None, steps: int 
     solver.set_ftol_abs(TOLERANCE)
     solver.set_maxeval(steps)
     solver.set_vector_storage(HISTORY)
-    try:
+    # the rows are float32: near the minimum no step along the gradient is better
+    with contextlib.suppress(nlopt.RoundoffLimited, nlopt.runtime_error):
         solver.optimize(flat)
-    except (nlopt.RoundoffLimited, nlopt.runtime_error):
-        # the rows are float32: near the minimum no step along the gradient is better
-        pass
     return objective.best()
 
 
