@@ -55,6 +55,7 @@ from daemon.node.node import Node, Updates
 from daemon.node.peaks import PeakQueue
 from daemon.node.presses import Presses
 from daemon.node.reports import Reporter
+from daemon.node.state_files import state_problem
 from daemon.node.stop_request import StopRequest
 from daemon.node.stream import Stream, is_in_order
 from daemon.node.stream_publisher import Identity, PublishedBundle, StreamPublisher
@@ -126,7 +127,16 @@ def build(
     bundle_watch = BundleWatch(active, on_change=changed.set)
     device_id = DeviceId(state / "device_id")
     reporter = Reporter(
-        settings.node, device_id, monotonic_ns(), session, streams, latencies, bundle_watch, teacher, historian
+        settings.node,
+        device_id,
+        monotonic_ns(),
+        session,
+        streams,
+        latencies,
+        bundle_watch,
+        teacher,
+        historian,
+        state_problem(state),
     )
     models = None if updates is None else updates.topic
     metrics = _metrics(settings, MetricsInput(reporter, active, publishers, models), changed)
