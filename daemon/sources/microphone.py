@@ -10,7 +10,7 @@ import numpy as np
 
 from daemon.core.errors import ChildError, SourceError
 from daemon.core.ports import Deliver
-from daemon.core.records import Block, Counters, Modality
+from daemon.core.records import Block, Counters, DecoderStatus, Modality
 from daemon.core.timing import NS_PER_MS, monotonic_ns
 from daemon.runtime.child import Child, RecordReceiver
 from daemon.runtime.shared_ring import Record
@@ -62,6 +62,7 @@ class Microphone:
     ) -> None:
         """`device` "default" is the default of the system. `channel` counts from 0; None: the first with sound."""
         self.drift_ppm: float | None = None
+        self.decoder: DecoderStatus | None = None
         self._label = f"microphone {device}"
         self._sample_rate_hz = sample_rate_hz
         self._drift = DriftMeter()
