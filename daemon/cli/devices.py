@@ -45,7 +45,8 @@ def devices(options: argparse.Namespace) -> int:
 
 def line_of(camera: FoundCamera) -> str:
     """Return the line of one stream of a network camera."""
-    return f"{camera.device or camera.onvif}  ({', '.join(filter(None, (camera.name, camera.details)))})"
+    login, sound = "wants a login" if camera.needs_login else "", "with sound" if camera.has_sound else ""
+    return f"{camera.device or camera.onvif}  ({', '.join(filter(None, (camera.name, camera.details, sound, login)))})"
 
 
 def _show(title: str, lines: list[str]) -> None:

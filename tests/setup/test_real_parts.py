@@ -106,7 +106,7 @@ def test_a_machine_without_accelerators_has_none() -> None:
 
 
 def test_perceptd_devices_lists_network_cameras(capsys: pytest.CaptureFixture[str]) -> None:
-    streams = [Stream("main", "rtsp://127.0.0.1/1", "H264", 1920, 1080, 25)]
+    streams = [Stream("main", "rtsp://127.0.0.1/1", "H264", 1920, 1080, 25, "AAC")]
     with (
         onvif_camera(OnvifCamera(streams)) as open_camera,
         onvif_camera(OnvifCamera(streams, login=("u", "p"))) as closed_camera,
@@ -118,6 +118,6 @@ def test_perceptd_devices_lists_network_cameras(capsys: pytest.CaptureFixture[st
     listed = json.loads(capsys.readouterr().out)["network_cameras"]
     found = {camera["onvif"]: FoundCamera(**camera) for camera in listed}
     line = line_of(found[open_camera.service])
-    assert line == "rtsp://127.0.0.1/1  (Yard DS-2CD2042: main stream, 1920x1080 H264 25 fps)"
+    assert line == "rtsp://127.0.0.1/1  (Yard DS-2CD2042: main stream, 1920x1080 H264 25 fps, with sound)"
     line = line_of(found[closed_camera.service])
-    assert line == f"{closed_camera.service}  (Yard DS-2CD2042, 127.0.0.1:{closed_camera.port}: wants a login)"
+    assert line == f"{closed_camera.service}  (Yard DS-2CD2042, 127.0.0.1:{closed_camera.port}, wants a login)"
