@@ -10,7 +10,6 @@ from pydantic import RootModel, ValidationError
 from daemon.config.mqtt import TopicLevel
 from daemon.core.files import read_own, replace_file
 from daemon.core.records import Counters
-from daemon.history.snapshots import shrunk_jpeg
 from daemon.mqtt.broker.limits import BrokerLimits
 
 log = logging.getLogger(__name__)
@@ -91,6 +90,8 @@ class SnapshotTopics:
 
     def publish(self, stream: str, event: str, jpeg: bytes) -> None:
         """Publish the snapshot of an event. Waits for the disk when it is the first one of a stream."""
+        from daemon.history.snapshots import shrunk_jpeg  # only a node that publishes snapshots loads it
+
         limits = self._session.limits
         most = None if limits is None else limits.max_packet_bytes
         small = shrunk_jpeg(jpeg, MAX_BYTES if most is None else min(MAX_BYTES, most - PACKET_BYTES))
