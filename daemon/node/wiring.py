@@ -16,6 +16,7 @@ from daemon.config.node import (
     history_directory,
     local_socket,
     models_directory,
+    runtime_directory,
     state_directory,
     teaching_database,
 )
@@ -95,7 +96,8 @@ def build(
     changed = threading.Event()
     latencies = Latencies()
     announced = LedgerFile(state / FILE_NAME, settings)
-    session = Session(settings.mqtt, settings.node, state, hears_births=hears_births(settings, announced.ledger))
+    births = hears_births(settings, announced.ledger)
+    session = Session(settings.mqtt, settings.node, state, hears_births=births, memory=runtime_directory())
     counters = {name: {modality: Counters() for modality in MODALITIES} for name in settings.streams}
     errors = ErrorCount(counters.values(), session.counters)
     publishers = {name: _publisher(name, settings, session, latencies) for name in settings.streams}

@@ -39,7 +39,7 @@ class Settings:
         hosts, proxies = (_texts(told.get(name)) for name in ("trusted_hosts", "trusted_proxies"))
         certificate, key = (told.get(name) for name in ("certificate_file", "key_file"))
         return cls(
-            Trust.of(hosts, proxies),
+            Trust.of(hosts, proxies, told.get("proxy_login")),
             certificate if isinstance(certificate, str) else None,
             key if isinstance(key, str) else None,
         )

@@ -50,6 +50,24 @@ def create_or_check(database: sqlite3.Connection) -> None:
         )
 
 
+def read_reserved(database: sqlite3.Connection) -> int:
+    """Return the number up to which steps may have been sent without being written. Raises sqlite3.DatabaseError."""
+    if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'reserved'").fetchone() is None:
+        return 0  # an earlier version has made the file, or nothing was ever reserved
+    row = database.execute("SELECT MAX(sequence) FROM reserved").fetchone()
+    number = 0 if row[0] is None else row[0]
+    if not isinstance(number, int) or not 0 <= number <= MAX_NUMBER:
+        raise sqlite3.DatabaseError(f"it has reserved {number!r}, expected a number from 0 to {MAX_NUMBER}")
+    return number
+
+
+def write_reserved(database: sqlite3.Connection, number: int) -> None:
+    """Reserve the numbers up to this one, and no others."""
+    database.execute("CREATE TABLE IF NOT EXISTS reserved (sequence INTEGER NOT NULL)")
+    database.execute("DELETE FROM reserved")
+    database.execute("INSERT INTO reserved VALUES (?)", (number,))
+
+
 def read_totals(database: sqlite3.Connection) -> tuple[int, int, int]:
     """Return the last number given, how many entries there are, and their bytes. Raises sqlite3.DatabaseError."""
     row = database.execute("SELECT last_sequence, count, size_bytes FROM totals").fetchone()
