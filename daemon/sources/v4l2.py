@@ -13,7 +13,7 @@ import numpy as np
 
 from daemon.core.errors import ChildError, SourceError
 from daemon.core.ports import Deliver
-from daemon.core.records import Counters, Frame, Modality
+from daemon.core.records import Counters, DecoderStatus, Frame, Modality
 from daemon.runtime.child import Child, RecordReceiver
 from daemon.runtime.shared_ring import Record
 from daemon.sources.capture.camera import capture_camera
@@ -61,6 +61,7 @@ class V4l2Camera:
     fps: float | None = None
     program: Callable[[str, str], None] = capture_camera
     drift_ppm: float | None = field(default=None, init=False)
+    decoder: DecoderStatus | None = field(default=None, init=False)
     _child: Child | None = field(default=None, init=False)
 
     def run(self, deliver: Deliver, stop: Event) -> None:
