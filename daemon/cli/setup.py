@@ -5,6 +5,7 @@ import grp
 import json
 import logging
 import os
+import signal
 import socket
 import sys
 import time
@@ -43,6 +44,13 @@ perceptd setup --help tells all of them"""
 
 
 def setup(options: argparse.Namespace) -> int:
+    """Set up a node, as `run_setup` does. A shutdown, and a terminal that is closed, end it as Ctrl-C does."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    return run_setup(options)
+
+
+def run_setup(options: argparse.Namespace) -> int:
     """Set up a node; 0: it works, 1: it is written and does not work yet. Raises Refused: nothing was written."""
     asks = not options.yes
     if asks and (options.json or not sys.stdin.isatty() or not sys.stdout.isatty()):

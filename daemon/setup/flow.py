@@ -1,6 +1,6 @@
 """The course of a setup: answers, the config, its test, the page, the start of the service."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -121,15 +121,20 @@ class Setup:
         if not plan.has_changes:
             self._terminal.say(f"{self._place.config} says all of this already.")
             return True
-        self._terminal.say(f"\nThis is going to be {self._place.config}; passwords are not shown:\n")
-        for line in plan.lines():
-            self._terminal.say(f"  {line}")
-        self._terminal.say("")
-        for line in plan.losses():
+        for line in self._shown(plan):
             self._terminal.say(line)
-        if plan.before is not None:
-            self._terminal.say("The config before is kept beside it, as config.yaml.before-setup-DATE.")
         return ask_yes(self._terminal, "Write it?", default=True)
+
+    def _shown(self, plan: Plan) -> Iterator[str]:
+        if plan.text == plan.before:
+            yield "Only the password of the broker changes. That of before is kept as mqtt-password.before-setup-DATE."
+            return
+        yield f"\nThis is going to be {self._place.config}; passwords are not shown:\n"
+        yield from (f"  {line}" for line in plan.lines())
+        yield ""
+        yield from plan.losses()
+        if plan.before is not None:
+            yield "The config before is kept beside it, as config.yaml.before-setup-DATE."
 
     def _plan(self, choices: Choices) -> Plan:
         """Return what is written for these choices, with the directory of the bundle. Raises Refused."""
@@ -166,5 +171,6 @@ class Setup:
         if stream.camera is not None:
             outcome.picture = show_picture(self._terminal, self._ports.finder, stream.camera, self._ports.give)
         if stream.microphone is not None:
-            asks = self._questions is not None
+            # nobody claps before the rest works
+            asks = self._questions is not None and outcome.works
             outcome.sound = show_sound(self._terminal, self._ports.finder, stream, asks=asks)

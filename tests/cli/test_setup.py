@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from daemon.cli import setup as setup_command
 from daemon.cli.parser import parse
-from daemon.cli.setup import first_choices, given_answers, place_of
+from daemon.cli.setup import first_choices, given_answers, place_of, run_setup
 from daemon.core.errors import Refused
 from daemon.setup.answers import Given
 from daemon.setup.plan import read_before
@@ -95,7 +94,7 @@ def test_what_cannot_be_done_is_refused_and_nothing_is_written(
     file.write_text("secret\n")
     given = [each.format(file=file, missing=missing) for each in arguments]
     with pytest.raises(Refused) as refusal:
-        setup_command.setup(options("--config", str(config), *given))
+        run_setup(options("--config", str(config), *given))
     assert message.format(missing=missing) in str(refusal.value)
     assert not config.exists()
 

@@ -1,5 +1,6 @@
 """The course of a setup: what is written when, what is shown, and what is left as it was."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -116,9 +117,18 @@ def test_the_same_answers_again_write_nothing(tmp_path: Path) -> None:
     choices = first.run().plan.choices
     before = names(tmp_path)
     second = Course(tmp_path, *[""] * 9)
-    outcome = second.run(Choices(**{**{n: getattr(choices, n) for n in Choices.__slots__}, "password": None}))
+    outcome = second.run(replace(choices, password=None))
     assert "says all of this already" in second.said
     assert outcome.backups == [] and names(tmp_path) == before
+
+
+def test_a_new_password_alone_is_told_as_such(tmp_path: Path) -> None:
+    choices = Course(tmp_path, *LOGIN, "").run().plan.choices
+    course = Course(tmp_path, *[""] * 7, "better", "", "")
+    outcome = course.run(replace(choices, password=None))
+    assert "Only the password of the broker changes." in course.said
+    assert [backup.name for backup in outcome.backups] == ["mqtt-password.before-setup-DATE"]
+    assert (tmp_path / "mqtt-password").read_text() == "better\n"
 
 
 def test_what_does_not_work_is_told_and_the_answers_can_be_changed(tmp_path: Path) -> None:
