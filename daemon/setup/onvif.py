@@ -150,10 +150,8 @@ class _Camera:
             return None  # a stream of single pictures has no RTSP address
         if url is None:
             return None
-        needs_login = self._login is not None
-        return FoundCamera(
-            url, profile.name or profile.token[:80], profile.details, needs_login, bool(profile.sound), self._service
-        )
+        name, needs_login = profile.name or clean(profile.token), self._login is not None
+        return FoundCamera(url, name, profile.details, needs_login, bool(profile.sound), self._service)
 
     def _ask(self, url: str, namespace: str, name: str, request: str, *, is_open: bool = False) -> Element:
         """Return the answer to a request. With `is_open` it is sent without a login.
