@@ -26,6 +26,7 @@ from daemon.cli.parser_page import add_page
 from daemon.cli.parser_repo import add_repo
 from daemon.cli.parser_setup import add_setup
 from daemon.cli.parser_teach import add_teach, mistyped, with_action
+from daemon.cli.parser_verify import add_verify
 from daemon.cli.signals import handle_early_signals
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def new_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     add_bundle(commands)
     add_repo(commands)
+    add_verify(commands)
     return parser
 
 
