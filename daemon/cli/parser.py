@@ -20,7 +20,7 @@ from daemon.cli.options import (
     add_json,
     add_node,
 )
-from daemon.cli.parser_bundle import add_bundle
+from daemon.cli.parser_bundle import add_bundle, add_evaluate
 from daemon.cli.parser_history import add_history
 from daemon.cli.parser_page import add_page
 from daemon.cli.parser_repo import add_repo
@@ -82,7 +82,7 @@ def new_parser() -> argparse.ArgumentParser:
     _add_doctor(commands)
     _add_devices(commands)
     _add_sync_test(commands)
-    _add_evaluate(commands)
+    add_evaluate(commands)
     add_bundle(commands)
     add_repo(commands)
     add_verify(commands)
@@ -186,13 +186,18 @@ def _check_config(options: argparse.Namespace) -> int:
 
 
 def _add_devices(commands: "Commands") -> None:
-    devices = commands.add_parser("devices", help="list cameras and microphones")
+    devices = commands.add_parser(
+        "devices",
+        help="list cameras and microphones",
+        description="Lists cameras and microphones by the names that config.yaml takes.",
+    )
+    devices.add_argument("--network", action="store_true", help="ask the local network for ONVIF cameras too")
     add_json(devices)
     devices.set_defaults(execute=_devices)
 
 
 def _devices(options: argparse.Namespace) -> int:
-    from daemon.cli.run import devices
+    from daemon.cli.devices import devices
 
     return devices(options)
 
@@ -275,23 +280,3 @@ def _models(options: argparse.Namespace) -> int:
 
 def _add_no_wait(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-wait", dest="wait", action="store_false", help="do not wait for the result")
-
-
-def _add_evaluate(commands: "Commands") -> None:
-    evaluate = commands.add_parser(
-        "evaluate",
-        help="score a bundle on labelled data",
-        description="The CSV has the columns image,audio,text,label; an empty cell is an absent sense, paths are "
-        "relative to the CSV.",
-        epilog="example: perceptd evaluate models/digits test.csv",
-    )
-    evaluate.add_argument("bundle", metavar="BUNDLE", help=BUNDLE)
-    evaluate.add_argument("manifest", type=Path, metavar="MANIFEST.csv", help="the items with their labels")
-    add_json(evaluate)
-    evaluate.set_defaults(execute=_evaluate)
-
-
-def _evaluate(options: argparse.Namespace) -> int:
-    from daemon.cli.bundle import evaluate
-
-    return evaluate(options)
