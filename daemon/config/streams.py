@@ -11,7 +11,7 @@ from daemon.bundle.manifest import ShownName
 from daemon.bundle.thresholds import Threshold
 from daemon.config.mqtt import TopicLevel
 from daemon.core.document import StrictModel, problem_at
-from daemon.core.records import Modality
+from daemon.core.records import DecoderSetting, Modality
 
 URL_SCHEMES = ("rtsp", "rtsps", "http", "https")
 
@@ -117,6 +117,7 @@ class CameraConfig(PictureConfig, DeviceConfig):
 
     device: Annotated[int | str, AfterValidator(_camera_device)]
     transport: Literal["auto", "tcp", "udp"] = "auto"
+    decoder: DecoderSetting = "software"
     width: Annotated[int, Field(ge=16, le=7680)] | None = None
     height: Annotated[int, Field(ge=16, le=4320)] | None = None
     fps: Annotated[Number, Field(gt=0, le=240)] | None = None

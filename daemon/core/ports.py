@@ -3,7 +3,7 @@
 from threading import Event
 from typing import Protocol, TypeVar
 
-from daemon.core.records import Captured, Embedding, Tensor
+from daemon.core.records import Captured, DecoderStatus, Embedding, Tensor
 
 Item = TypeVar("Item", contravariant=True)
 
@@ -21,6 +21,10 @@ class Source(Protocol):
     @property
     def drift_ppm(self) -> float | None:
         """Return the speed of the source's clock against this machine's, in parts per million; None: unknown."""
+
+    @property
+    def decoder(self) -> DecoderStatus | None:
+        """Return what decodes the coded pictures of the source; None: there are none, or not known yet."""
 
     def run(self, deliver: Deliver, stop: Event) -> None:
         """Deliver until `stop` is set or the source has reached its end.

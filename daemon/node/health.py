@@ -2,6 +2,7 @@
 
 import resource
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,11 +23,25 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class DecoderHealth(_Part):
+    """What decodes the pictures of a network camera or a file: `software`, or a way to decode in hardware.
+
+    `failures` counts how often the hardware has failed after it had decoded. `reason` says why the hardware does not
+    decode although `camera.decoder` allows it.
+    """
+
+    name: str
+    codec: str
+    failures: int
+    reason: str | None
+
+
 class SourceHealth(_Part):
     """One source. `since` is when its state began, `reason` its latest fault. The counts are those of SourceStatus.
 
     The `reason` of a source that is `paused` says which other camera is closed; null: a command has closed it itself.
     `drift_ppm` is the drift of its clock against this machine's; null: not known.
+    `decoder`: null: it has no coded pictures, or is not open yet.
     """
 
     state: SourceState
@@ -37,6 +52,7 @@ class SourceHealth(_Part):
     recoveries: int
     reopened: int
     drift_ppm: float | None
+    decoder: DecoderHealth | None = None
 
 
 class StreamHealth(_Part):
@@ -118,6 +134,7 @@ class Health(_Part):
     have ended. It is `failed` while a loop of the daemon hangs or has ended too early; `trouble` then names the loop.
     `reload_problem` says why the config was not read again at the latest request.
     `metrics_problem` says why metrics are not served although the config asks for them.
+    `state_problem` says which files of the state directory were set aside because a later version has written them.
     `bundle_changed` says how the bundle's directory differs from what runs; null: it does not.
     """
 
@@ -131,6 +148,7 @@ class Health(_Part):
     trouble: str | None
     reload_problem: str | None
     metrics_problem: str | None
+    state_problem: str | None
     bundle: str
     bundle_changed: str | None
     streams: dict[str, StreamHealth]
@@ -159,6 +177,7 @@ def source_health(source: SupervisedSource) -> SourceHealth:
         recoveries=status.recoveries,
         reopened=status.reopened,
         drift_ppm=None if drift_ppm is None else round(drift_ppm, 1),
+        decoder=None if source.decoder is None else DecoderHealth(**asdict(source.decoder)),
     )
 
 

@@ -10,9 +10,8 @@ from daemon.history.records import Quota, Verdict
 from daemon.history.ring import MediaRing
 from daemon.node.history_disk import HistoryDisk
 from daemon.node.history_inbox import Delete, HistoryChange, HistoryInbox, Judge, Keep
-from daemon.node.history_topics import SnapshotTopics
 from daemon.node.history_work import HistoryWork
-from daemon.node.kept_health import NO_HISTORY, HistoryHealth
+from daemon.node.kept_health import HistoryHealth
 from daemon.runtime.heartbeat import DISK_S, Heartbeat
 from daemon.runtime.thread_loop import LoopThread
 
@@ -24,7 +23,6 @@ ANSWER_S = 5.0
 # a disk that takes longer for one round is told of
 SLOW_S = 10.0
 
-OFF = "no events are kept: history in config.yaml is null"
 WAITS = "the history waits for its disk; events are kept when it answers"
 SLOW = f"the disk has not answered within {ANSWER_S:g} s; the change may still be made"
 
@@ -114,37 +112,3 @@ class Historian:
             self.progress.mark(DISK_S)
             self._work.look(requests, monotonic_ns())
         self._work.close(self._inbox.wait(0), monotonic_ns())
-
-
-class NoHistorian:
-    """A node that keeps no events. It has no thread, and refuses every change."""
-
-    def __init__(self, topics: SnapshotTopics) -> None:
-        self._topics = topics
-        self.progress = Heartbeat("history")
-        self.progress.end()
-
-    def start(self) -> None:
-        """Remove the snapshots that were published before."""
-        self._topics.begin()
-
-    def keep(self, event: str, on: bool) -> None:  # noqa: ARG002
-        """Raise HistoryError."""
-        raise HistoryError("off", OFF)
-
-    def delete(self, event: str) -> None:  # noqa: ARG002
-        """Raise HistoryError."""
-        raise HistoryError("off", OFF)
-
-    def judge(self, event: str, verdict: Verdict | None, was: str | None = None) -> None:  # noqa: ARG002
-        """Raise HistoryError."""
-        raise HistoryError("off", OFF)
-
-    def close(self, deadline_s: float) -> bool:  # noqa: ARG002
-        """Return that no thread runs."""
-        self._topics.close()
-        return True
-
-    def health(self) -> HistoryHealth:
-        """Return what health shows."""
-        return NO_HISTORY

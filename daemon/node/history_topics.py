@@ -3,14 +3,14 @@
 import logging
 from collections.abc import Collection
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
-from pydantic import RootModel, ValidationError
+from pydantic import ValidationError, model_validator
 
 from daemon.config.mqtt import TopicLevel
+from daemon.core.document import StrictModel
 from daemon.core.files import read_own, replace_file
 from daemon.core.records import Counters
-from daemon.history.snapshots import shrunk_jpeg
 from daemon.mqtt.broker.limits import BrokerLimits
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,18 @@ PACKET_BYTES = 1_000
 # of the file that names the streams
 MAX_FILE_BYTES = 100_000
 
-_Streams = RootModel[list[TopicLevel]]
+
+class SnapshotFile(StrictModel):
+    """The streams that have a retained snapshot. `version` is that of the file."""
+
+    version: Literal[1] = 1
+    streams: list[TopicLevel] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older(cls, document: object) -> object:
+        """Take the list that perceptd 0.7 has written."""
+        return {"streams": document} if isinstance(document, list) else document
 
 
 class SnapshotSession(Protocol):
@@ -80,7 +91,7 @@ class SnapshotTopics:
     def begin(self) -> None:
         """Remove the snapshots of streams that have none any more. Waits for the disk."""
         try:
-            self._stored = frozenset(_Streams.model_validate_json(read_own(self._path, MAX_FILE_BYTES)).root)
+            self._stored = frozenset(SnapshotFile.model_validate_json(read_own(self._path, MAX_FILE_BYTES)).streams)
         except FileNotFoundError:
             return
         except (OSError, ValidationError):
@@ -91,6 +102,8 @@ class SnapshotTopics:
 
     def publish(self, stream: str, event: str, jpeg: bytes) -> None:
         """Publish the snapshot of an event. Waits for the disk when it is the first one of a stream."""
+        from daemon.history.snapshots import shrunk_jpeg  # only a node that publishes snapshots loads it
+
         limits = self._session.limits
         most = None if limits is None else limits.max_packet_bytes
         small = shrunk_jpeg(jpeg, MAX_BYTES if most is None else min(MAX_BYTES, most - PACKET_BYTES))
@@ -123,7 +136,7 @@ class SnapshotTopics:
         if streams == self._stored:
             return
         try:
-            replace_file(self._path, _Streams(sorted(streams)).model_dump_json().encode())
+            replace_file(self._path, SnapshotFile(streams=sorted(streams)).model_dump_json().encode())
         except OSError as error:
             log.warning("%s: %s; a snapshot may stay with the broker when it is turned off", self._path, error.strerror)
         else:

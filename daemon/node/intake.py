@@ -3,19 +3,22 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from daemon.config.streams import PictureConfig, Region, StreamConfig
 from daemon.core.media import MediaPacket
 from daemon.core.ports import Deliver
 from daemon.core.records import Captured, Counters, Frame, Modality, delay_of, modality_of, moved
 from daemon.core.timing import NS_PER_MS
-from daemon.history.ring import MediaRing
 from daemon.node.stream_publisher import StreamPublisher
 from daemon.node.switches import Switch
 from daemon.node.watching import Watching
 from daemon.pipeline.recent import RecentInput
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.view import Views
+
+if TYPE_CHECKING:
+    from daemon.history.ring import MediaRing
 
 
 class Intake:
@@ -29,7 +32,7 @@ class Intake:
         recent: RecentInput | None,
         watching: Watching,
         views: Views | None = None,
-        ring: MediaRing | None = None,
+        ring: "MediaRing | None" = None,
     ) -> None:
         """`recent` keeps the latest input for teaching, and `ring` for the history; None: nothing is kept.
 

@@ -5,17 +5,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from daemon.config.history import HistoryConfig
 from daemon.core.errors import HistoryError, LocalError
 from daemon.history.event_json import event_json
-from daemon.history.files import Which
-from daemon.history.reader import HistoryReader
 from daemon.history.records import KeptEvent, Verdict
 from daemon.node.local_arguments import EventArguments, FileArguments, JudgeArguments, KeepArguments, ListArguments
 from daemon.node.local_commands import LocalCommands
 from daemon.runtime.local import Answer
+
+if TYPE_CHECKING:
+    from daemon.history.files import Which
+    from daemon.history.reader import HistoryReader
 
 MEDIA_TYPES = {"snapshot": "image/jpeg", "clip": "video/mp4"}
 
@@ -56,7 +58,7 @@ class LocalHistory:
         """Return the days that have events, and how much there is."""
         quota_bytes = None if self._config is None else round(self._config.quota_mb * 1_000_000)
         result: dict[str, Any] = {"days": [], "bytes": 0, "quota_bytes": quota_bytes, "streams": [], "labels": []}
-        with _refusing(allows_none=True), HistoryReader(self._directory) as reader:
+        with _refusing(allows_none=True), _reader(self._directory) as reader:
             result["days"] = [{"day": each.day, "events": each.events, "kept": each.kept} for each in reader.days()]
             result |= {"bytes": reader.usage().size_bytes, "streams": reader.streams(), "labels": reader.labels()}
         return Answer(result)
@@ -65,7 +67,7 @@ class LocalHistory:
         """Return the latest events of a day, a stream, a label."""
         limit = arguments.limit
         found: list[KeptEvent] = []
-        with _refusing(allows_none=True), HistoryReader(self._directory) as reader:
+        with _refusing(allows_none=True), _reader(self._directory) as reader:
             found = reader.events(
                 day=arguments.day,
                 stream=arguments.stream,
@@ -77,13 +79,13 @@ class LocalHistory:
 
     def show(self, arguments: EventArguments, _stop: threading.Event) -> Answer:
         """Return one event."""
-        with _refusing(), HistoryReader(self._directory) as reader:
+        with _refusing(), _reader(self._directory) as reader:
             return Answer({"event": event_json(reader.event(arguments.event))})
 
     def file(self, arguments: FileArguments, _stop: threading.Event) -> Answer:
         """Return a descriptor of the picture or the clip of an event, for reading alone."""
         which: Which = arguments.file
-        with _refusing(), HistoryReader(self._directory) as reader:
+        with _refusing(), _reader(self._directory) as reader:
             descriptor = reader.open_file(arguments.event, which)
         return Answer({"media_type": MEDIA_TYPES[which], "bytes": os.fstat(descriptor).st_size}, descriptor)
 
@@ -121,6 +123,13 @@ class LocalHistory:
         except HistoryError as error:
             return str(error)
         return None
+
+
+def _reader(directory: Path) -> "HistoryReader":
+    """Open the history. A node loads the reader when somebody asks for an event."""
+    from daemon.history.reader import HistoryReader
+
+    return HistoryReader(directory)
 
 
 @contextmanager

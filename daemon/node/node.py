@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from daemon.config.node import Config
 from daemon.core.records import EndedBy
@@ -21,9 +21,9 @@ from daemon.node.command_thread import CommandThread
 from daemon.node.device_id import DeviceId
 from daemon.node.health import Health
 from daemon.node.health_topics import HealthTopics, Messages
-from daemon.node.historian import Historian, NoHistorian
 from daemon.node.local_server import LocalServer
 from daemon.node.metrics_thread import MetricsThread, NoMetrics
+from daemon.node.no_history import NoHistorian
 from daemon.node.reload import Reload
 from daemon.node.reports import Reporter, accelerators_health
 from daemon.node.status import node_reasons
@@ -38,6 +38,9 @@ from daemon.runtime.memory import give_back_memory
 from daemon.runtime.processor import ProcessorShare
 from daemon.runtime.thread_loop import survive
 from daemon.updates.updater import Updater
+
+if TYPE_CHECKING:
+    from daemon.node.historian import Historian
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +103,7 @@ class Node:
     health_topics: HealthTopics
     bundle_watch: BundleWatch
     teacher: Teacher | NoTeacher
-    historian: Historian | NoHistorian
+    historian: "Historian | NoHistorian"
     metrics: MetricsThread | NoMetrics
     changed: threading.Event
     stop: StopRequest
@@ -206,6 +209,7 @@ class Node:
                 reload.problem,
                 self.bundle_watch.change,
                 self.metrics.problem,
+                self.reporter.state_problem,
             )
             trouble = service.look(
                 self.reporter.sources(),

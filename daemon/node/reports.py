@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from daemon import __version__
 from daemon.core.timing import monotonic_ns, wall_time
@@ -11,17 +12,20 @@ from daemon.node.accelerator_health import AcceleratorHealth, accelerator_health
 from daemon.node.bundle_watch import BundleWatch
 from daemon.node.device_id import DeviceId
 from daemon.node.health import Health, LatencyHealth, MqttHealth, OutboxHealth, SourceHealth, overall, process_health
-from daemon.node.historian import Historian, NoHistorian
 from daemon.node.latency import Latencies
+from daemon.node.no_history import NoHistorian
 from daemon.node.stream import Stream
 from daemon.node.switches import Closed, closed_by
 from daemon.node.teacher import NoTeacher, Teacher
 from daemon.pipeline.recogniser import Recogniser
 
+if TYPE_CHECKING:
+    from daemon.node.historian import Historian
+
 
 @dataclass(frozen=True)
 class Reporter:
-    """Makes the health payload of a running node. Callable from any thread."""
+    """Makes the health payload of a running node. Callable from any thread. For `state_problem` see Health."""
 
     node: str
     device: DeviceId
@@ -31,7 +35,8 @@ class Reporter:
     latencies: Latencies
     bundle_watch: BundleWatch
     teacher: Teacher | NoTeacher
-    historian: Historian | NoHistorian
+    historian: "Historian | NoHistorian"
+    state_problem: str | None
 
     def health(
         self,
@@ -54,6 +59,7 @@ class Reporter:
             trouble=trouble,
             reload_problem=reload_problem,
             metrics_problem=metrics_problem,
+            state_problem=self.state_problem,
             bundle=recogniser.bundle.manifest.id,
             bundle_changed=self.bundle_watch.change,
             streams=streams,

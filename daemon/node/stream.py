@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from daemon.bundle.manifest import Manifest
 from daemon.config.history import HistoryConfig
@@ -12,9 +13,7 @@ from daemon.core.errors import Refused
 from daemon.core.records import Counters, EndedBy, Modality
 from daemon.fusion.events import EventSettings
 from daemon.fusion.fuse import Fused, FusionHead, StreamFusion
-from daemon.history.ring import MediaRing
 from daemon.node.health import StreamHealth
-from daemon.node.history_inbox import HistoryInbox
 from daemon.node.input_health import inputs_health
 from daemon.node.intake import Intake
 from daemon.node.near_misses import NearMisses
@@ -37,6 +36,10 @@ from daemon.runtime.processor import ProcessorShare
 from daemon.sources.factory import keeps_packets
 from daemon.sources.text import TextInlet
 from daemon.sources.view import Views
+
+if TYPE_CHECKING:
+    from daemon.history.ring import MediaRing
+    from daemon.node.history_inbox import HistoryInbox
 
 NO_VIEWS: Mapping[str, Views] = MappingProxyType({})
 
@@ -62,7 +65,7 @@ class Stream:
         peaks: PeakQueue | None = None,
         views: Mapping[str, Views] = NO_VIEWS,
         history: HistoryConfig | None = None,
-        inbox: HistoryInbox | None = None,
+        inbox: "HistoryInbox | None" = None,
     ) -> None:
         """Raises Refused when the bundle uses nothing that the stream's sources deliver.
 
@@ -295,6 +298,8 @@ class Stream:
         return recogniser.new_fusion(head, self.name, self._config.fusion, self._config.events)
 
 
-def _new_ring(config: StreamConfig, history: HistoryConfig) -> MediaRing:
+def _new_ring(config: StreamConfig, history: HistoryConfig) -> "MediaRing":
     """Return what keeps the latest seconds of a stream: an event is known `min_duration_s` after it has begun."""
+    from daemon.history.ring import MediaRing  # only a node that keeps events loads it
+
     return MediaRing(has_packets=keeps_packets(config), before_s=history.before_s + config.events.min_duration_s)

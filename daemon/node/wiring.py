@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daemon import __version__
 from daemon.config.node import (
@@ -22,7 +23,6 @@ from daemon.config.node import (
 from daemon.core.document import Loaded
 from daemon.core.records import MODALITIES, Counters, Modality
 from daemon.core.timing import monotonic_ns
-from daemon.history.records import Quota
 from daemon.mqtt.home_assistant.ledger import FILE_NAME
 from daemon.mqtt.session import Session
 from daemon.node.active_bundle import ActiveBundle, published_bundle
@@ -39,11 +39,7 @@ from daemon.node.fit_child import ChildFits
 from daemon.node.fit_record import FitRecordFile, event_times
 from daemon.node.fits import Fits
 from daemon.node.health_topics import HealthTopics
-from daemon.node.historian import Historian, NoHistorian
-from daemon.node.history_disk import HistoryDisk
-from daemon.node.history_inbox import HistoryInbox
 from daemon.node.history_topics import SNAPSHOTS_FILE, SnapshotTopics
-from daemon.node.history_work import HistoryInput, HistoryWork
 from daemon.node.latency import ErrorCount, Latencies
 from daemon.node.live_input import LiveInput
 from daemon.node.local_commands import LocalCommands
@@ -55,10 +51,12 @@ from daemon.node.local_requests import LocalRequests, handlers
 from daemon.node.local_server import LocalServer
 from daemon.node.metrics_input import MetricsInput
 from daemon.node.metrics_thread import MetricsThread, NoMetrics
+from daemon.node.no_history import NoHistorian
 from daemon.node.node import Node, Updates
 from daemon.node.peaks import PeakQueue
 from daemon.node.presses import Presses
 from daemon.node.reports import Reporter
+from daemon.node.state_files import state_problem
 from daemon.node.stop_request import StopRequest
 from daemon.node.stream import Stream, is_in_order
 from daemon.node.stream_publisher import Identity, PublishedBundle, StreamPublisher
@@ -74,8 +72,11 @@ from daemon.updates.startup import Startup
 from daemon.updates.steps import ChildRunner
 from daemon.updates.updater import Updater
 
+if TYPE_CHECKING:
+    from daemon.node.historian import Historian
+    from daemon.node.history_inbox import HistoryInbox
+
 TEACHING_DISABLED = "teaching.enabled in config.yaml is false"
-BYTES_PER_MB, SECONDS_PER_DAY = 1_000_000, 86_400
 
 CANNOT_BE_TAUGHT = "a stream is replayed as fast as possible: such a node cannot be taught"
 
@@ -103,7 +104,7 @@ def build(
     teaching = Counters()
     peaks = PeakQueue(teaching) if settings.can_teach else None
     history = Counters()
-    inbox = None if settings.history is None else HistoryInbox(settings.streams, settings.history, history)
+    inbox = _inbox(settings, history)
     new_stream = partial(_new_stream, settings, publishers, counters, peaks, inbox, views_of(settings.streams), changed)
     bundle = published_bundle(recogniser, errors)
     streams = {name: new_stream(name, recogniser, bundle) for name in settings.streams}
@@ -128,7 +129,16 @@ def build(
     bundle_watch = BundleWatch(active, on_change=changed.set)
     device_id = DeviceId(state / "device_id")
     reporter = Reporter(
-        settings.node, device_id, monotonic_ns(), session, streams, latencies, bundle_watch, teacher, historian
+        settings.node,
+        device_id,
+        monotonic_ns(),
+        session,
+        streams,
+        latencies,
+        bundle_watch,
+        teacher,
+        historian,
+        state_problem(state),
     )
     models = None if updates is None else updates.topic
     metrics = _metrics(settings, MetricsInput(reporter, active, publishers, models), changed)
@@ -173,7 +183,7 @@ def _new_stream(
     publishers: dict[str, StreamPublisher],
     counters: dict[str, dict[Modality, Counters]],
     peaks: PeakQueue | None,
-    inbox: HistoryInbox | None,
+    inbox: "HistoryInbox | None",
     views: Mapping[str, Views],
     changed: threading.Event,
     name: str,
@@ -252,26 +262,32 @@ def _metrics(settings: Config, source: MetricsInput, changed: threading.Event) -
     return NoMetrics() if settings.metrics is None else MetricsThread(settings.metrics, source, changed.set)
 
 
+def _inbox(settings: Config, counters: Counters) -> "HistoryInbox | None":
+    """Return what takes the events that are kept, or None on a node that keeps none."""
+    if settings.history is None:
+        return None
+    from daemon.node.history_wiring import new_inbox
+
+    return new_inbox(settings, settings.history, counters)
+
+
 def _historian(
     settings: Config,
-    inbox: HistoryInbox | None,
+    inbox: "HistoryInbox | None",
     streams: Mapping[str, Stream],
     session: Session,
     counters: Counters,
     following: Following,
-) -> Historian | NoHistorian:
+) -> "Historian | NoHistorian":
     """Return the thread `history`, or what stands in for it on a node that keeps no events."""
     config, path = settings.history, state_directory(settings) / SNAPSHOTS_FILE
     is_on = config is not None and config.publish_snapshots
     topics = SnapshotTopics(settings.node, settings.streams, session, path, counters, is_on=is_on)
     if config is None or inbox is None:
         return NoHistorian(topics)
-    rings = {name: stream.ring for name, stream in streams.items() if stream.ring is not None}
-    heard = frozenset(name for name, stream in settings.streams.items() if stream.may_hear)
-    quota = Quota(round(config.quota_mb * BYTES_PER_MB), config.max_age_days * SECONDS_PER_DAY)
-    disk = HistoryDisk(history_directory(settings), quota)
-    work = HistoryWork(config, HistoryInput(inbox, rings, heard), disk, topics, counters, following.hear_kept)
-    return Historian(work, inbox, disk, list(rings.values()), quota, counters)
+    from daemon.node.history_wiring import new_historian
+
+    return new_historian(settings, config, inbox, streams, topics, counters, following.hear_kept)
 
 
 def _updates(config: Loaded[Config], startup: Startup, host: UpdateHost, session: Session) -> Updates:

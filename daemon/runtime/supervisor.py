@@ -9,7 +9,7 @@ from typing import Literal
 
 from daemon.core.errors import RecordingError, SourceError
 from daemon.core.ports import Deliver, Source
-from daemon.core.records import Captured, Counters, Modality, modality_of
+from daemon.core.records import Captured, Counters, DecoderStatus, Modality, modality_of
 from daemon.core.text import redact
 from daemon.core.timing import NS_PER_S, Backoff, monotonic_ns
 from daemon.runtime.heartbeat import IDLE_S, NO_LIMIT_S, Heartbeat
@@ -85,6 +85,11 @@ class SupervisedSource:
     def drift_ppm(self) -> float | None:
         """Return the speed of the source's clock against this machine's, in parts per million; None: unknown."""
         return self._source.drift_ppm
+
+    @property
+    def decoder(self) -> DecoderStatus | None:
+        """Return what decodes the coded pictures of the source; None: there are none, or not known yet."""
+        return self._source.decoder
 
     def start(self) -> None:
         """Start the thread."""

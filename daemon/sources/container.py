@@ -112,6 +112,11 @@ def to_frame(picture: av.VideoFrame, captured_ns: int) -> Frame:
     return frame if orientation == UPRIGHT else frame.deferred(orientation.turn)
 
 
+def is_turned(picture: av.VideoFrame) -> bool:
+    """Return whether a picture is stored turned or mirrored."""
+    return _orientation(picture) != UPRIGHT
+
+
 def to_samples(sound: av.AudioFrame, channel: int) -> Array:
     """Return one channel, counted from 0: float32 (n,) in [-1, 1]. Raises SourceError when the channel is missing."""
     channels = sound.layout.nb_channels

@@ -180,7 +180,8 @@ def _camera(
         recording = Recording(
             Path(str(device)), sample_rate_hz=sample_rate_hz, channel=channel, picture=picture, fps=camera.fps
         )
-        return ReplaySource(recording, camera.loop, not at_once, counters)
+        # as fast as possible, a file gives the same results each time, which a decoder that may fail does not promise
+        return ReplaySource(recording, camera.loop, not at_once, counters, "software" if at_once else camera.decoder)
     preparation = picture or PicturePreparation(camera)
     return V4l2Camera(device, counters, preparation, camera.width, camera.height, camera.fps)
 
@@ -207,6 +208,7 @@ def _network_camera(
         read_timeout_s,
         camera.transports,
         packets=packets,
+        decoding=camera.decoder,
     )
     if urlsplit(url).scheme not in ("http", "https"):
         return stream
@@ -216,6 +218,9 @@ def _network_camera(
 
     if has_proxy(url):
         return stream  # FFmpeg uses the proxy
+    playlist = HlsCamera(
+        url, counters, picture, sample_rate_hz, channel, camera.fps, read_timeout_s, packets, camera.decoder
+    )
     return HttpCamera(
         url,
         counters,
@@ -223,7 +228,7 @@ def _network_camera(
         wants_sound=sample_rate_hz is not None,
         fps=camera.fps,
         read_timeout_s=read_timeout_s,
-        playlist=HlsCamera(url, counters, picture, sample_rate_hz, channel, camera.fps, read_timeout_s, packets),
+        playlist=playlist,
         other=stream,
         packets=packets,
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from daemon.core.errors import ChildError, SourceError
 from daemon.core.ports import Deliver
-from daemon.core.records import Block, Counters, Modality
+from daemon.core.records import Block, Counters, DecoderStatus, Modality
 from daemon.core.timing import NS_PER_MS, monotonic_ns
 from daemon.runtime.child import Child, RecordReceiver
 from daemon.runtime.shared_ring import Record
@@ -38,17 +38,20 @@ log = logging.getLogger(__name__)
 class MicrophoneDevice:
     """A microphone: its device name for config.yaml, its number, its channels and its default sample rate.
 
-    A source of the sound server has no number.
+    A source of the sound server has no number. `name` is the name for people.
     """
 
     device: str
     number: int | None
     channels: int
     sample_rate_hz: int
+    name: str
+    is_default: bool
 
     def __str__(self) -> str:
         number = "" if self.number is None else f"number {self.number}: "
-        return f"{self.device}  ({number}{self.channels} channels, {self.sample_rate_hz} Hz)"
+        name = "" if self.name == self.device else f"{self.name}, "
+        return f"{self.device}  ({number}{name}{self.channels} channels, {self.sample_rate_hz} Hz)"
 
 
 class Microphone:
@@ -59,6 +62,7 @@ class Microphone:
     ) -> None:
         """`device` "default" is the default of the system. `channel` counts from 0; None: the first with sound."""
         self.drift_ppm: float | None = None
+        self.decoder: DecoderStatus | None = None
         self._label = f"microphone {device}"
         self._sample_rate_hz = sample_rate_hz
         self._drift = DriftMeter()

@@ -7,7 +7,7 @@ from threading import Event
 
 from daemon.core.errors import SourceError
 from daemon.core.ports import Deliver
-from daemon.core.records import Frame
+from daemon.core.records import DecoderStatus, Frame
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.sources.picture import PicturePreparation
 
@@ -94,6 +94,7 @@ class ViewSource:
     views: Views
     picture: PicturePreparation
     drift_ppm: float | None = field(default=None, init=False)
+    decoder: DecoderStatus | None = field(default=None, init=False)
     _reported: str | None = field(default=None, init=False)
 
     def run(self, deliver: Deliver, stop: Event) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from daemon.core.errors import SourceError
 from daemon.core.ports import Deliver
-from daemon.core.records import Captured
+from daemon.core.records import Captured, DecoderStatus
 
 
 class ScriptedSource:
@@ -15,6 +15,7 @@ class ScriptedSource:
         self._runs = list(runs)
         self.started = 0
         self.drift_ppm: float | None = None
+        self.decoder: DecoderStatus | None = None
 
     def run(self, deliver: Deliver, stop: threading.Event) -> None:
         self.started += 1

@@ -18,11 +18,12 @@ from daemon.fusion.fuse import Fused
 from daemon.history.reader import HistoryReader
 from daemon.history.records import Quota
 from daemon.mqtt.broker.limits import BrokerLimits
-from daemon.node.historian import OFF, SLOW_S, WAITS, Historian, NoHistorian
+from daemon.node.historian import SLOW_S, WAITS, Historian
 from daemon.node.history_disk import HistoryDisk
 from daemon.node.history_inbox import BUSY, MAX_REQUESTS, STOPPING, HistoryInbox, Keep
 from daemon.node.history_topics import MAX_BYTES, SnapshotTopics
 from daemon.node.history_work import HistoryInput, HistoryWork
+from daemon.node.no_history import OFF, NoHistorian
 from tests.fakes.snapshot_session import FakeSnapshotSession
 from tests.helpers.mosquitto import wait_until
 from tests.node.test_history_following import SETTINGS

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from daemon.core.database import check_integrity
+from daemon.core.database import check_integrity, check_version
 from daemon.mqtt.outbox.entries import ROW_BYTES
 
 VERSION = 1
@@ -31,8 +31,11 @@ END;
 
 
 def create_or_check(database: sqlite3.Connection) -> None:
-    """Create the tables in a new database; check those of another one. Raises sqlite3.DatabaseError for damage."""
-    (version,) = database.execute("PRAGMA user_version").fetchone()
+    """Create the tables in a new database; check those of another one. Raises sqlite3.DatabaseError for damage.
+
+    Raises LaterVersion where a later version of this program has written them.
+    """
+    version = check_version(database, VERSION)
     if version == 0:
         tables = _TABLES.format(row_bytes=ROW_BYTES)
         database.executescript(f"BEGIN IMMEDIATE; {tables} PRAGMA user_version = {VERSION}; COMMIT;")

@@ -13,9 +13,10 @@ import av
 
 from daemon.core.errors import RecordingError, SourceError
 from daemon.core.ports import Deliver
-from daemon.core.records import Block, Captured, Counters, Line, Modality, moved
+from daemon.core.records import Block, Captured, Counters, DecoderSetting, DecoderStatus, Line, Modality, moved
 from daemon.core.timing import NS_PER_MS, NS_PER_S, FrameRate, monotonic_ns
 from daemon.sources.container import pts_ns, ticks_ns, to_frame, to_samples
+from daemon.sources.decoding.decoder import CameraDecoder
 from daemon.sources.files.packets import FilePackets
 from daemon.sources.files.timeline import PictureTimes
 from daemon.sources.picture import PicturePreparation
@@ -74,20 +75,32 @@ class ReplaySource:
     loop: bool
     is_realtime: bool
     counters: Mapping[Modality, Counters]
+    decoding: DecoderSetting = "software"
     drift_ppm: float | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._coded = CameraDecoder(self.decoding, self.counters.get("image"))
+
+    @property
+    def decoder(self) -> DecoderStatus | None:
+        """What decodes the pictures. None: not known yet."""
+        return self._coded.status
 
     def run(self, deliver: Deliver, stop: Event) -> None:
         """Play until the end or until stopped. Raises SourceError when the file is missing, broken or cut off."""
         base_ns = monotonic_ns()
-        while not stop.is_set():
-            base_ns = self._play(base_ns, deliver, stop)
-            if not self.loop:
-                return
+        try:
+            while not stop.is_set():
+                base_ns = self._play(base_ns, deliver, stop)
+                if not self.loop:
+                    return
+        finally:
+            self._coded.close()
 
     def _play(self, base_ns: int, deliver: Deliver, stop: Event) -> int:
         """Play the file once, from `base_ns` on. Return when the next pass begins."""
         length_ns = 0
-        reader = _Reader(self.recording, self.counters)
+        reader = _Reader(self.recording, self.counters, self._coded)
         try:
             picture_ns = 0
             for due_ns, group in gathered(reader.items(rests=self.is_realtime)):
@@ -130,9 +143,10 @@ class _Reader:
     One item of each is decoded ahead. So a badly interleaved file needs no more memory than another.
     """
 
-    def __init__(self, recording: Recording, counters: Mapping[Modality, Counters]) -> None:
+    def __init__(self, recording: Recording, counters: Mapping[Modality, Counters], coded: CameraDecoder) -> None:
         self._recording = recording
         self._counters = counters
+        self._coded = coded
         self._files: list[FilePackets] = []
         self._problems: list[str] = []
 
@@ -180,6 +194,7 @@ class _Reader:
         return file
 
     def _frames(self, file: FilePackets, video: av.VideoStream, picture: PicturePreparation) -> Iterator[TimedItem]:
+        self._coded.begin(video.codec_context)
         rate = FrameRate(self._recording.fps)
         times = PictureTimes()
         for decoded in self._decode(file, video.index, av.VideoFrame):
@@ -212,7 +227,8 @@ class _Reader:
             if packet.stream.index != index:
                 continue
             try:
-                items = [item for item in packet.decode() if isinstance(item, kind)]
+                decoded = self._coded.decode(packet) if modality == "image" else packet.decode()
+                items = [item for item in decoded if isinstance(item, kind)]
             except av.FFmpegError:
                 self._drop(modality, "corrupt")
                 damaged += 1

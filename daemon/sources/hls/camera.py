@@ -10,8 +10,9 @@ from threading import Event
 from daemon.core.errors import SourceError
 from daemon.core.media import MediaPacket, PacketSink
 from daemon.core.ports import Deliver
-from daemon.core.records import Captured, Counters, Modality, delayed, moved
+from daemon.core.records import Captured, Counters, DecoderSetting, DecoderStatus, Modality, delayed, moved
 from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns, seconds_until
+from daemon.sources.decoding.decoder import CameraDecoder
 from daemon.sources.hls.download import Download, Fetched
 from daemon.sources.hls.packets import KINDS, Kind, SegmentPackets
 from daemon.sources.hls.position import Position
@@ -60,12 +61,19 @@ class HlsCamera:
     fps: float | None = None
     read_timeout_s: float = MIN_READ_TIMEOUT_S
     packets: PacketSink | None = None
+    decoding: DecoderSetting = "software"
     drift_ppm: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
+        self.coded = CameraDecoder(self.decoding, self.counters.get("image"))
         self.position = Position()
         self.clock = SegmentClock()
         self.pace = Pace()
+
+    @property
+    def decoder(self) -> DecoderStatus | None:
+        """What decodes the pictures. None: not known yet."""
+        return self.coded.status
 
     @property
     def used(self) -> frozenset[Modality]:
@@ -85,7 +93,7 @@ class HlsCamera:
         watch = PlaylistWatch(self.url, label, self.position, self.used)
         missed = [self.counters[modality] for modality in self.used]
         download = Download(self.url, watch, label, missed, self.read_timeout_s)
-        decoder = SegmentDecoder(self.counters, self.picture, self.sample_rate_hz, self.channel, self.fps)
+        decoder = SegmentDecoder(self.counters, self.picture, self.sample_rate_hz, self.channel, self.fps, self.coded)
         download.start()
         try:
             _Player(self, watch, download, decoder, deliver).play(label, stop)

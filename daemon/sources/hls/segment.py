@@ -2,7 +2,7 @@
 
 import heapq
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from operator import itemgetter
@@ -15,6 +15,7 @@ from daemon.core.errors import SourceError
 from daemon.core.records import Captured, Counters, Modality
 from daemon.core.timing import FrameRate
 from daemon.sources.container import Packet, pts_ns, ticks_ns, to_frame, to_samples
+from daemon.sources.decoding.decoder import CameraDecoder
 from daemon.sources.picture import PicturePreparation
 from daemon.sources.stamping import BlockCutter
 
@@ -81,13 +82,16 @@ class SegmentDecoder:
         sample_rate_hz: int | None,
         channel: int,
         fps: float | None,
+        coded: CameraDecoder | None = None,
     ) -> None:
+        """`coded` decodes the pictures, in software where it is not given."""
         self._counters = counters
         self._picture = picture
         self._cutter = BlockCutter(sample_rate_hz) if sample_rate_hz else None
         self._channel = channel
         self._rate = FrameRate(fps)
         self._decoders: dict[str, _Decoder] = {}
+        self._coded = coded or CameraDecoder("software", None)
 
     def items(self, data: bytes, turns: int) -> Iterator[Item]:
         """Return what a segment contains, in the order of the ends. `turns`: how often its times have wrapped.
@@ -115,6 +119,7 @@ class SegmentDecoder:
         for decoder in self._decoders.values():
             decoder.owner.close()
         self._decoders.clear()
+        self._coded.close()
 
     def _pictures(self, pictures: Iterator[av.VideoFrame], preparation: PicturePreparation) -> Iterator[Item]:
         for picture in pictures:
@@ -164,7 +169,7 @@ class SegmentDecoder:
             decoder.has_key |= packet.is_keyframe
             decoder.time_base = packet.time_base
         try:
-            decoded = decoder.context.decode(packet)
+            decoded = self._decoded(packet, decoder)
         except av.FFmpegError:
             if decoder.has_key:
                 self._counters[MODALITY[kind]].drop("corrupt")
@@ -174,6 +179,11 @@ class SegmentDecoder:
                 # the decoder does not say the unit of what it still holds at the end
                 item.time_base = item.time_base or decoder.time_base
                 yield item
+
+    def _decoded(self, packet: "Packet | None", decoder: "_Decoder") -> Sequence[object]:
+        if decoder.context.type != "video":
+            return decoder.context.decode(packet)
+        return self._coded.finish() if packet is None else self._coded.decode(packet)
 
     def _decoder(self, container: InputContainer, stream: "av.VideoStream | av.AudioStream") -> "_Decoder":
         """Return the decoder for the stream of a segment: that of the segments before, if it fits."""
@@ -187,6 +197,8 @@ class SegmentDecoder:
             known.owner.close()
         context.thread_count = 1  # each thread of a decoder adds a picture of delay
         self._decoders[stream.type] = _Decoder(made_for, context, container)
+        if isinstance(context, av.VideoCodecContext):
+            self._coded.begin(context)
         return self._decoders[stream.type]
 
     def _flush(self, kind: str, result: type[Decoded]) -> Iterator[Decoded]:

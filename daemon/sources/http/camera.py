@@ -12,7 +12,7 @@ import av
 from daemon.core.errors import SourceError
 from daemon.core.media import PacketSink
 from daemon.core.ports import Deliver, Source
-from daemon.core.records import Counters, Frame, Modality
+from daemon.core.records import Counters, DecoderStatus, Frame, Modality
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.sources.container import NO_ANSWER, REFUSALS, failure
 from daemon.sources.http.connection import NoAnswer, Stopped
@@ -103,6 +103,11 @@ class HttpCamera:
     def drift_ppm(self) -> float | None:
         """The drift of the stream's clock. None: not known yet, or pictures without times."""
         return self._reader.drift_ppm if self._reader else None
+
+    @property
+    def decoder(self) -> DecoderStatus | None:
+        """What decodes the stream. None: not known yet, or single pictures."""
+        return self._reader.decoder if self._reader else None
 
     def run(self, deliver: Deliver, stop: Event) -> None:
         """Deliver until stopped. Raises SourceError when the camera does not answer, refuses, stalls or ends."""

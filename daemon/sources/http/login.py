@@ -49,6 +49,11 @@ class Login:
         is_stale = self._challenge is not None and self._challenge.get("stale", "").lower() == "true"
         return (self._challenge is not None or self._is_basic) and (is_stale or not was_refused)
 
+    @property
+    def is_digest(self) -> bool:
+        """Whether the login is sent as a digest, which does not show the password."""
+        return self._challenge is not None
+
     def authorization(self, method: str, target: str) -> str | None:
         """Return the header Authorization for a request. None: the server has asked for no login that is known."""
         if self._challenge is not None:

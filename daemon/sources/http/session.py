@@ -5,6 +5,7 @@ import http.client
 import ssl
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import dataclass
 from threading import Event
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
@@ -35,6 +36,15 @@ class HttpError(Exception):
 
 class NotHttp(HttpError):
     """The other side does not speak HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """The part of a request that stays the same when it is sent again, with a login or to another URL."""
+
+    method: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
 
 
 class HttpResponse:
@@ -85,7 +95,7 @@ class HttpResponse:
 
 
 class HttpSession:
-    """Sends GET requests for one URL, and for others that belong to it. The connection stays open where it can.
+    """Sends requests for one URL, and for others that belong to it. The connection stays open where it can.
 
     Certificates are not verified, because cameras make their own. Proxies are not used.
     """
@@ -112,7 +122,7 @@ class HttpSession:
             url = other
         is_answered = False
         for _ in range(MAX_REQUESTS):
-            answer = self._answer(url, login, headers)
+            answer = self._answer(url, login, _Request("GET", headers))
             challenges = answer.headers.get_all("WWW-Authenticate", [])
             if answer.status in REDIRECTS and "Location" in answer.headers:
                 target = _redirected(url, answer.headers["Location"])
@@ -125,6 +135,25 @@ class HttpSession:
             self._discard(answer)
         raise HttpError(f"redirects more than {MAX_REQUESTS} times")
 
+    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpResponse:
+        """Return the response to a POST, whatever its status. The login is sent as a digest only, never as it is.
+
+        Redirects are not followed. The content of the response before must be read, or `close` called.
+        Raises Stopped, NoAnswer, OSError, HttpError, and ValueError for a URL that cannot be sent.
+        """
+        login = self._login if _is_same_host(self._url, url) else None
+        is_answered = False
+        for _ in range(MAX_REQUESTS):
+            answer = self._answer(url, login, _Request("POST", headers, body))
+            challenges = answer.headers.get_all("WWW-Authenticate", [])
+            if answer.status != 401 or login is None or not login.learn(challenges, was_refused=is_answered):
+                return HttpResponse(answer, url)
+            if not login.is_digest:
+                raise HttpError("asks for the password in clear text")
+            is_answered = True
+            self._discard(answer)
+        raise HttpError(f"asks for the login more than {MAX_REQUESTS} times")
+
     def wait_up_to(self, timeout_s: float) -> None:
         """Set how long each further wait for the content of the current response may last."""
         if self._connection is not None:
@@ -136,9 +165,9 @@ class HttpSession:
             self._connection.abort()
             self._connection = None
 
-    def _answer(self, url: str, login: Login | None, headers: Mapping[str, str]) -> http.client.HTTPResponse:
+    def _answer(self, url: str, login: Login | None, request: _Request) -> http.client.HTTPResponse:
         try:
-            return self._exchange(url, login, headers)
+            return self._exchange(url, login, request)
         except http.client.RemoteDisconnected:
             raise HttpError("the connection was closed without an answer") from None
         except http.client.BadStatusLine:
@@ -146,34 +175,34 @@ class HttpSession:
         except http.client.HTTPException as error:
             raise HttpError(f"its answer is not valid HTTP: {type(error).__name__}") from None
 
-    def _exchange(self, url: str, login: Login | None, headers: Mapping[str, str]) -> http.client.HTTPResponse:
+    def _exchange(self, url: str, login: Login | None, request: _Request) -> http.client.HTTPResponse:
         parts = urlsplit(url)
         origin = (parts.scheme, unquote(parts.hostname or ""), parts.port or PORTS[parts.scheme])
         if self._connection is not None and self._connection.origin != origin:
             self.close()
         if self._connection is not None and self._connection.is_open:
             try:
-                return self._send(self._connection, url, login, headers)
+                return self._send(self._connection, url, login, request)
             except (ConnectionError, http.client.BadStatusLine):
                 self.close()  # the server has closed the idle connection
         if parts.scheme == "https" and self._tls is None:
             self._tls = _tls_context()
         tls = self._tls if parts.scheme == "https" else None
         self._connection = _Connection(origin, tls, self._timeout_s, self._stop)
-        return self._send(self._connection, url, login, headers)
+        return self._send(self._connection, url, login, request)
 
     def _send(
-        self, connection: "_Connection", url: str, login: Login | None, headers: Mapping[str, str]
+        self, connection: "_Connection", url: str, login: Login | None, request: _Request
     ) -> http.client.HTTPResponse:
         connection.wait_up_to(self._timeout_s)
         parts = urlsplit(url)
         query = f"?{parts.query}" if parts.query else ""
         target = quote((parts.path or "/") + query, safe=TARGET_CHARACTERS)
-        authorization = login.authorization("GET", target) if login else None
-        all_headers = {"Host": _host_header(url), "User-Agent": "perceptd", "Accept": "*/*", **headers}
+        authorization = login.authorization(request.method, target) if login else None
+        all_headers = {"Host": _host_header(url), "User-Agent": "perceptd", "Accept": "*/*", **request.headers}
         if authorization:
             all_headers["Authorization"] = authorization
-        connection.request("GET", target, headers=all_headers)
+        connection.request(request.method, target, request.body, all_headers)
         return connection.getresponse()
 
     def _discard(self, answer: http.client.HTTPResponse) -> None:

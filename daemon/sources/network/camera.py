@@ -11,7 +11,7 @@ from av.container import InputContainer
 from daemon.core.errors import SourceError
 from daemon.core.media import PacketSink
 from daemon.core.ports import Deliver
-from daemon.core.records import Block, Counters, Modality, moved
+from daemon.core.records import Block, Counters, DecoderSetting, DecoderStatus, Modality, moved
 from daemon.core.timing import NS_PER_S, FrameRate, monotonic_ns
 from daemon.sources.container import (
     NO_ANSWER,
@@ -23,6 +23,7 @@ from daemon.sources.container import (
     to_samples,
     use_one_thread,
 )
+from daemon.sources.decoding.decoder import CameraDecoder
 from daemon.sources.network.arrival import UNTIE_NS, StreamClock
 from daemon.sources.network.backlog import Backlog
 from daemon.sources.network.opening import FIRST_PICTURE_S, StreamOpener, Transport, label_of
@@ -50,6 +51,7 @@ class NetworkCamera:
     `transports` are those of RTSP, in the order in which they are tried at the first opening.
     `read_timeout_s` is the limit for an answer and for each read, `first_picture_s` the longest wait for the first one.
     `packets` gets the coded packets of what is delivered, and also of what is not decoded.
+    `decoding` says what may decode the pictures.
     """
 
     url: str = field(repr=False)
@@ -62,10 +64,17 @@ class NetworkCamera:
     transports: tuple[Transport, ...] = ("tcp", "udp")
     first_picture_s: float = FIRST_PICTURE_S
     packets: PacketSink | None = None
+    decoding: DecoderSetting = "software"
     drift_ppm: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._opener = StreamOpener(self.url, self.transports, self.read_timeout_s, self.first_picture_s)
+        self.pictures = CameraDecoder(self.decoding, self.counters.get("image"))
+
+    @property
+    def decoder(self) -> DecoderStatus | None:
+        """What decodes the pictures. None: not known yet."""
+        return self.pictures.status
 
     def run(self, deliver: Deliver, stop: Event) -> None:
         """Deliver until stopped. Raises SourceError when the stream does not open, stalls or ends."""
@@ -80,6 +89,7 @@ class NetworkCamera:
                 raise self._opener.nothing_came(self.first_picture_s) from None
             raise failure(label_of(self.url), "stopped sending", error) from None
         finally:
+            self.pictures.close()
             container.close()
 
 
@@ -134,6 +144,7 @@ class _Reception:
         audio = next(filter(has_decoder, streams.audio), None)
         if self._camera.picture and video:
             indexes.add(video.index)
+            self._camera.pictures.begin(video.codec_context)
         if self._cutter and audio:
             indexes.add(audio.index)
         elif self._cutter:
@@ -163,6 +174,8 @@ class _Reception:
 
     def _decode(self, packet: Packet) -> list[object]:
         try:
+            if packet.stream.type == "video":
+                return list(self._camera.pictures.decode(packet))
             return list(packet.decode())
         except av.FFmpegError:
             if packet.stream.type != "video":
