@@ -36,7 +36,9 @@ ADDRESS_FILE = "address"
 def page(options: argparse.Namespace) -> int:
     """Serve the page, or do what an option says; return the exit code. Raises Refused."""
     if passed := passed_sockets(os.environ):
-        return _serve(service_places(), passed, options.idle_exit)
+        # the first process of a container names the config, systemd does not
+        places = service_places() if options.config is None else places_of(options.config)
+        return _serve(places, passed, options.idle_exit)
     config = options.config if options.config is not None else find_config(node_configs())
     places = places_of(config)
     is_service = is_of_service(config) and has_unit()

@@ -24,6 +24,7 @@ from daemon.cli.parser_bundle import add_bundle
 from daemon.cli.parser_history import add_history
 from daemon.cli.parser_page import add_page
 from daemon.cli.parser_repo import add_repo
+from daemon.cli.parser_setup import add_setup
 from daemon.cli.parser_teach import add_teach, mistyped, with_action
 from daemon.cli.signals import handle_early_signals
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
 
 EXAMPLES = """examples:
+  sudo perceptd setup                                   find cameras and microphones, ask, and start the service
   perceptd run --config config.yaml                     recognise what the config says
   perceptd run --camera 0 --microphone default          the same, with a camera and a microphone instead
   perceptd watch                                        recognitions and events as they come
@@ -74,6 +76,7 @@ def new_parser() -> argparse.ArgumentParser:
     add_teach(commands)
     add_history(commands)
     add_page(commands)
+    add_setup(commands)
     _add_check_config(commands)
     _add_doctor(commands)
     _add_devices(commands)
@@ -188,13 +191,18 @@ def _check_config(options: argparse.Namespace) -> int:
 
 
 def _add_devices(commands: "Commands") -> None:
-    devices = commands.add_parser("devices", help="list cameras and microphones")
+    devices = commands.add_parser(
+        "devices",
+        help="list cameras and microphones",
+        description="Lists cameras and microphones by the names that config.yaml takes.",
+    )
+    devices.add_argument("--network", action="store_true", help="ask the local network for ONVIF cameras too")
     add_json(devices)
     devices.set_defaults(execute=_devices)
 
 
 def _devices(options: argparse.Namespace) -> int:
-    from daemon.cli.run import devices
+    from daemon.cli.devices import devices
 
     return devices(options)
 

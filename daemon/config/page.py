@@ -2,9 +2,9 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from daemon.core.document import StrictModel
 
@@ -26,14 +26,22 @@ class PageConfig(StrictModel):
     """From where the page may be used, beside this machine.
 
     `trusted_hosts` are the names and addresses by which browsers reach the page. `trusted_proxies` are the addresses
-    or networks of proxies whose forwarded host, scheme and prefix count. With `certificate_file` the page serves HTTPS;
-    its key is in `key_file`, or in the same file.
+    or networks of proxies whose forwarded host, scheme and prefix count. `proxy_login` is the role of whom such a proxy
+    has logged in, as it says by `X-Remote-User-Id`; None: the page asks for a login itself. With `certificate_file`
+    the page serves HTTPS; its key is in `key_file`, or in the same file.
     """
 
     trusted_hosts: Names = []
     trusted_proxies: Networks = []
+    proxy_login: Literal["owner", "viewer"] | None = None
     certificate_file: str | None = None
     key_file: str | None = None
+
+    @model_validator(mode="after")
+    def _check_proxy(self) -> "PageConfig":
+        if self.proxy_login is not None and not self.trusted_proxies:
+            raise ValueError("proxy_login needs trusted_proxies")
+        return self
 
     def with_absolute_paths(self, base: Path) -> "PageConfig":
         """Return the same with its files relative to `base`."""

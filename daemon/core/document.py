@@ -16,6 +16,9 @@ from daemon.core.text import clean, redact, redact_url
 # a config or manifest has a few kilobytes
 MAX_DOCUMENT_BYTES = 1_000_000
 
+# those of Unicode, which are no line feeds
+LINE_ENDS = ("\r", "\x85", "\u2028", "\u2029")
+
 # of a value in a message
 MAX_VALUE_CHARS = 60
 
@@ -127,6 +130,14 @@ class _Dumper(yaml.SafeDumper):
 
     def ignore_aliases(self, _data: object) -> bool:
         return True
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        """Return a text, in double quotes if it has a line end that YAML would read as a space or a line feed."""
+        style = '"' if any(each in text for each in LINE_ENDS) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 
 
 def _yaml_problem(error: yaml.MarkedYAMLError) -> str:

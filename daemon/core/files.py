@@ -37,15 +37,17 @@ class ForeignFile(OSError):
         super().__init__(errno.EPERM, reason, str(path))
 
 
-def replace_file(path: Path, content: bytes, mode: int | None = None) -> None:
+def replace_file(path: Path, content: bytes, mode: int | None = None, group: int | None = None) -> None:
     """Replace a file atomically; `mode` sets its permissions, None leaves them to the umask. Raises OSError.
 
-    A directory in the place of the file is set aside.
+    `group` is the number of its group; None: that of this process. A directory in the place of the file is set aside.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = path.with_suffix(".new")
     with removed_on_error(new):
         with create_own(new) as file:
+            if group is not None:
+                os.fchown(file.fileno(), -1, group)
             if mode is not None:
                 os.fchmod(file.fileno(), mode)
             file.write(content)

@@ -64,13 +64,16 @@ class CannotResume(TransferError):
 class HttpClient:
     """Fetches the files of one web server; the user and password in its URL are sent to that server only.
 
-    Proxies come from the environment (http_proxy, https_proxy, all_proxy, no_proxy), and may have a login.
+    `token` is sent in their place, as a bearer's. Proxies come from the environment (http_proxy, https_proxy,
+    all_proxy, no_proxy), and may have a login.
     """
 
-    def __init__(self, server: str, agent: str) -> None:
+    def __init__(self, server: str, agent: str, token: str | None = None) -> None:
         self._origin = _origin(server)
         self._headers = make_headers(accept_encoding="identity", user_agent=agent)
         self._login = _login("Authorization", urlsplit(server).netloc.rpartition("@")[0])
+        if token is not None:
+            self._login = {"Authorization": f"Bearer {token}"}
         self._proxies = urllib.request.getproxies()
         self._pools: dict[str | None, urllib3.PoolManager] = {}
 

@@ -1,23 +1,19 @@
 """Finds cameras: those of this machine, and those of its network."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from daemon.core.errors import SourceError
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.setup.discovery import Announced, Network, discover
 from daemon.setup.found import FoundCamera, SearchFailed
+from daemon.setup.in_parallel import in_parallel
 from daemon.setup.onvif import rtsp_addresses
 from daemon.sources.v4l2 import list_cameras
 
 LOCAL_NETWORK = Network()
 
-# cameras that are asked for their streams at one time
-THREADS = 16
-
-# below this, a camera would not have time to answer
-MIN_ASK_S = 0.5
+# a camera that does not answer in time is listed all the same
+SLACK_S = 1.0
 
 
 def local_cameras() -> list[FoundCamera]:
@@ -30,16 +26,17 @@ def network_cameras(timeout_s: float, network: Network = LOCAL_NETWORK) -> list[
 
     Sends a multicast to every host of the network, so ask the user first. Then asks each camera without a login for its
     streams. One that wants a login is returned with an empty `device`.
-    Raises SourceError when the network cannot be asked.
+    Raises SearchFailed when the network cannot be asked.
     """
     deadline_ns = monotonic_ns() + round(timeout_s * NS_PER_S)
     try:
         announced = discover(replace(network, listen_s=min(network.listen_s, timeout_s / 2)))
     except OSError as error:
-        raise SourceError(f"the network cannot be asked for cameras: {error.strerror or error}") from error
-    with ThreadPoolExecutor(THREADS, "setup-onvif") as pool:
-        answers = pool.map(_streams, [_Question(camera, deadline_ns) for camera in announced])
-        return [stream for streams in answers for stream in streams]
+        raise SearchFailed(f"the network cannot be asked for cameras: {error.strerror or error}") from error
+    asked = in_parallel(
+        _streams, [_Question(camera, deadline_ns) for camera in announced], seconds_until(deadline_ns) + SLACK_S
+    )
+    return [stream for streams in asked for stream in streams]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +51,8 @@ def _streams(question: _Question) -> list[FoundCamera]:
     host = urlsplit(camera.service).netloc
     name = camera.name or host
     try:
-        streams = rtsp_addresses(camera.service, None, max(MIN_ASK_S, seconds_until(question.deadline_ns)))
+        streams = rtsp_addresses(camera.service, None, seconds_until(question.deadline_ns))
     except SearchFailed as error:
-        details = f"{host}: wants a login" if error.needs_login else f"{host}: {error}"
+        details = host if error.needs_login else f"{host}: {error}"
         return [FoundCamera("", name, details, error.needs_login, None, camera.service)]
     return [replace(stream, name=f"{name}: {stream.name}") for stream in streams]

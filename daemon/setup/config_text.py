@@ -83,3 +83,8 @@ def _commented(text: str, comment: str | None, margin: str) -> str:
     if "\n" in line or len(line) > COMMENT_COLUMN - 2:
         return f"{margin}# {comment}\n{text}"
     return f"{line:<{COMMENT_COLUMN}}# {comment}\n"
+
+
+def is_own_text(text: str) -> bool:
+    """Return whether setup has written a config."""
+    return text.startswith(HEADER.partition("\n")[0])

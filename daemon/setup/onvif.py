@@ -11,6 +11,7 @@ from daemon.core.errors import InputError
 from daemon.core.text import clean
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.setup.found import FoundCamera, SearchFailed
+from daemon.setup.login import with_login
 from daemon.setup.onvif_answers import (
     MEDIA_1,
     MEDIA_2,
@@ -20,7 +21,6 @@ from daemon.setup.onvif_answers import (
     offset_of,
     profiles_of,
     stream_url,
-    with_login,
 )
 from daemon.setup.soap import MAX_BYTES, envelope, fault_of, parse, username_token
 from daemon.sources.http.connection import NoAnswer, Stopped
@@ -90,7 +90,7 @@ class _Camera:
         self._deadline = deadline
         self._timeout_s = timeout_s
         self._offset = timedelta()
-        url = service if login is None else with_login(service, login)
+        url = service if login is None else with_login(service, *login)
         self._session = HttpSession(url, timeout_s, deadline)
 
     def streams(self) -> list[FoundCamera]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 from xml.etree.ElementTree import Element
 
 from daemon.setup.soap import elements, first, first_of, number_of, text_of
@@ -34,11 +34,10 @@ class Profile:
 
     @property
     def details(self) -> str:
-        """Size, codec, rate and sound, as far as the camera says them."""
+        """Size, codec and rate, as far as the camera says them."""
         size = f"{self.width}x{self.height}" if self.width and self.height else ""
         rate = f"{self.fps:g} fps" if self.fps else ""
-        picture = " ".join(filter(None, (size, self.codec, rate)))
-        return ", ".join(filter(None, (picture, f"sound {self.sound}" if self.sound else "")))
+        return " ".join(filter(None, (size, self.codec, rate)))
 
 
 def clock_of(answer: Element) -> datetime | None:
@@ -104,13 +103,6 @@ def at_host(address: str, service: str) -> str | None:
     if parts.hostname != asked.hostname:
         parts = parts._replace(scheme=asked.scheme, netloc=_netloc(asked.hostname, asked.port))
     return urlunsplit(parts._replace(netloc=_netloc(parts.hostname, parts.port), fragment=""))
-
-
-def with_login(url: str, login: tuple[str, str]) -> str:
-    """Return the URL with user and password, as config.yaml takes them."""
-    parts = urlsplit(url)
-    user_info = ":".join(quote(each, safe="") for each in login)
-    return urlunsplit(parts._replace(netloc=f"{user_info}@{parts.netloc.rpartition('@')[2]}"))
 
 
 def _profile(profile: Element) -> Profile | None:

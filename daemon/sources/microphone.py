@@ -38,17 +38,20 @@ log = logging.getLogger(__name__)
 class MicrophoneDevice:
     """A microphone: its device name for config.yaml, its number, its channels and its default sample rate.
 
-    A source of the sound server has no number.
+    A source of the sound server has no number. `name` is the name for people.
     """
 
     device: str
     number: int | None
     channels: int
     sample_rate_hz: int
+    name: str
+    is_default: bool
 
     def __str__(self) -> str:
         number = "" if self.number is None else f"number {self.number}: "
-        return f"{self.device}  ({number}{self.channels} channels, {self.sample_rate_hz} Hz)"
+        name = "" if self.name == self.device else f"{self.name}, "
+        return f"{self.device}  ({number}{name}{self.channels} channels, {self.sample_rate_hz} Hz)"
 
 
 class Microphone:

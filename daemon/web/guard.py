@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from daemon.web.accounts import ROLES, Role
+
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -22,16 +24,22 @@ _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]{1,100}){0,10}")
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """From where the page may be used, beside this machine: names in lower case, and addresses of proxies."""
+    """From where the page may be used, beside this machine: names in lower case, and addresses of proxies.
+
+    `login` is the role of whom a proxy has logged in; None: no proxy logs anybody in.
+    """
 
     hosts: frozenset[str] = frozenset()
     proxies: tuple[Network, ...] = ()
+    login: Role | None = None
 
     @classmethod
-    def of(cls, hosts: Sequence[str], proxies: Sequence[str]) -> "Trust":
-        """Return the trust that the config describes. What is no address of a proxy is left out."""
+    def of(cls, hosts: Sequence[str], proxies: Sequence[str], login: object = None) -> "Trust":
+        """Return the trust that the config describes. What is no address of a proxy, or no role, is left out."""
         names = (_host(host) for host in hosts)
-        return cls(frozenset(name for name, _ in filter(None, names)), tuple(filter(None, map(_network, proxies))))
+        networks: tuple[Network, ...] = tuple(filter(None, map(_network, proxies)))
+        role = next((role for role in ROLES if role == login), None)
+        return cls(frozenset(name for name, _ in filter(None, names)), networks, role)
 
     def is_proxy(self, address: str) -> bool:
         """Return whether what this address forwards counts."""
@@ -44,7 +52,7 @@ class Visit:
     """How a request reached the page. `address` is the visitor's, `host` and `port` what the browser asked for.
 
     `prefix` is the path before the page's own, such as /api/hassio_ingress/TOKEN. `is_forwarded`: a trusted proxy
-    says so.
+    says so. `role` is that of whom a trusted proxy has logged in.
     """
 
     address: str
@@ -53,6 +61,7 @@ class Visit:
     port: int
     prefix: str
     is_forwarded: bool
+    role: Role | None = None
 
     @property
     def is_secure(self) -> bool:
@@ -66,6 +75,7 @@ def visit_of(environ: Mapping[str, str], trust: Trust) -> Visit | None:
     named, prefix = environ.get("HTTP_HOST", ""), ""
     is_proxy = trust.is_proxy(address)
     is_forwarded = False
+    role: Role | None = None
     if is_proxy:
         if forwarded := _nearest(environ.get("HTTP_X_FORWARDED_HOST")):
             named, is_forwarded = forwarded, True
@@ -73,11 +83,13 @@ def visit_of(environ: Mapping[str, str], trust: Trust) -> Visit | None:
         visitor = _address(_nearest(environ.get("HTTP_X_FORWARDED_FOR")) or "")
         address = address if visitor is None else str(visitor)
         prefix = _prefix(environ.get("HTTP_X_INGRESS_PATH") or environ.get("HTTP_X_FORWARDED_PREFIX") or "")
+        # Home Assistant's proxy removes this header from what a browser sends
+        role = trust.login if environ.get("HTTP_X_REMOTE_USER_ID") else None
     found = _host(named)
     if found is None:
         return None
     host, port = found
-    return Visit(address, scheme, host, port or DEFAULT_PORTS[scheme], prefix, is_forwarded)
+    return Visit(address, scheme, host, port or DEFAULT_PORTS[scheme], prefix, is_forwarded, role)
 
 
 def host_problem(visit: Visit | None, trust: Trust, local_address: str) -> str | None:

@@ -28,11 +28,15 @@ VISIT = "perceptd.visit"
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who is behind a request. `session` is the secret of a browser's session, `is_machine` says that a token came."""
+    """Who is behind a request. `session` is the secret of a browser's session, `is_machine` says that a token came.
+
+    `by_proxy`: a trusted proxy has logged the visitor in.
+    """
 
     role: Role | None = None
     session: str | None = None
     token: str | None = None
+    by_proxy: bool = False
 
     @property
     def is_machine(self) -> bool:
@@ -59,10 +63,14 @@ class Login:
         for secret in _cookies(request.environ.get("HTTP_COOKIE", ""), _cookie_name(visit())):
             if (role := self._accounts.role_by_session(secret)) is not None:
                 return Visitor(role, secret)
+        if visit().role is not None:
+            return Visitor(visit().role, by_proxy=True)
         return Visitor()
 
     def is_logged_in(self, visitor: Visitor) -> bool:
         """Return whether a visitor who was let in still may be."""
+        if visitor.by_proxy:  # the proxy closes the connection
+            return True
         if visitor.token is not None:
             return self._accounts.role_by_token(visitor.token) is not None
         return visitor.session is not None and self._accounts.role_by_session(visitor.session) is not None

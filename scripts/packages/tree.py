@@ -1,14 +1,15 @@
 """The files of an installation in /opt/perceptd: the same for a Debian package and an image."""
 
 import shutil
-import subprocess
 import zipfile
 from pathlib import Path, PurePosixPath
 
 from daemon import __version__
 from packages.left_out import is_left_out
+from packages.source import ROOT, tracked_files
+from packages.stripped import strip_libraries
 from packages.targets import Target
-from packages.wheels import ROOT, wheels_of
+from packages.wheels import wheels_of
 
 PROGRAM = PurePosixPath("/opt/perceptd")
 # what of a checkout is installed. A package is no checkout: it has no scripts, tests and locks
@@ -40,11 +41,12 @@ def build_tree(target: Target, destination: Path, cache: Path) -> None:
     755, whatever the umask. Raises NoWheels when the wheels cannot be had; `cache` keeps them.
     """
     program = destination / PROGRAM.relative_to("/")
-    for name in tracked_files(ROOT, PARTS):
+    for name in tracked_files(PARTS):
         _copy(ROOT / name, program / name)
     site_packages = program / f".venv/lib/python{target.python}/site-packages"
     for wheel in wheels_of(target, cache):
         _unpack(wheel, site_packages)
+    strip_libraries(target, site_packages)
     _write_environment(target, program / ".venv", site_packages)
     command = destination / "usr/bin/perceptd"
     command.parent.mkdir(parents=True, exist_ok=True)
@@ -54,11 +56,11 @@ def build_tree(target: Target, destination: Path, cache: Path) -> None:
             directory.chmod(0o755)
 
 
-def tracked_files(root: Path, parts: tuple[str, ...]) -> list[str]:
-    """Return the files below `parts` that git knows, relative to `root`."""
-    command = ["git", "-c", f"safe.directory={root}", "-C", str(root), "ls-files", "-z", "--", *parts]
-    names = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return sorted(name for name in names.split("\0") if name)
+def write(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write one file of a package, and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    path.chmod(mode)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -93,16 +95,10 @@ def _write_environment(target: Target, environment: Path, site_packages: Path) -
     binaries.mkdir(parents=True)
     (binaries / "python3").symlink_to(python)
     (binaries / "python").symlink_to("python3")
-    _write(binaries / "perceptd", COMMAND, 0o755)
+    write(binaries / "perceptd", COMMAND.encode(), 0o755)
     settings = ("home = /usr/bin", "include-system-site-packages = false", f"version = {target.python}")
-    _write(environment / "pyvenv.cfg", "\n".join((*settings, f"executable = {python}\n")))
+    write(environment / "pyvenv.cfg", "\n".join((*settings, f"executable = {python}\n")).encode())
     # relative to this folder: the daemon beside this environment, wherever the tree is unpacked
-    _write(site_packages / "perceptd.pth", "../../../..\n")
-    metadata = site_packages / f"perceptd-{__version__}.dist-info"
-    metadata.mkdir()
-    _write(metadata / "METADATA", f"Metadata-Version: 2.1\nName: perceptd\nVersion: {__version__}\n")
-
-
-def _write(path: Path, text: str, mode: int = 0o644) -> None:
-    path.write_text(text)
-    path.chmod(mode)
+    write(site_packages / "perceptd.pth", b"../../../..\n")
+    metadata = f"Metadata-Version: 2.1\nName: perceptd\nVersion: {__version__}\n"
+    write(site_packages / f"perceptd-{__version__}.dist-info/METADATA", metadata.encode())

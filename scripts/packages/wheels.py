@@ -12,9 +12,9 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
+from packages.source import ROOT
 from packages.targets import Target
 
-ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / "requirements" / "runtime.lock"
 # what builds the environment of a checkout, and is no part of a package
 BUILD = ROOT / "requirements" / "build.in"

@@ -98,7 +98,7 @@ def test_watch_prints_messages_until_it_is_stopped(tmp_path: Path, broker: Mosqu
             return len(lines()) > 20 and (as_json or any(map(says_none, lines())))
 
         try:
-            wait_until(says_all, "some lines", 30)
+            wait_until(says_all, "some lines")
             watcher.send_signal(signal.SIGTERM)
             assert watcher.wait(5) == 0
         finally:

@@ -193,7 +193,7 @@ def test_json_prints_the_payload_only(node: UpdatingNode, run_models: RunModels)
 def test_on_a_terminal_one_line_is_rewritten(broker: Mosquitto, node: UpdatingNode) -> None:
     reader, terminal = pty.openpty()
     command = [sys.executable, "-m", "daemon", "models", "install", "--broker", f"127.0.0.1:{broker.port}"]
-    subprocess.run([*command, "--node", "node", "0.5.0"], cwd=ROOT, stdout=terminal, check=True, timeout=30)
+    subprocess.run([*command, "--node", "node", "0.5.0"], cwd=ROOT, stdout=terminal, check=True, timeout=60)
     os.close(terminal)
     output = os.read(reader, 10_000).decode()
     os.close(reader)

@@ -52,7 +52,7 @@ def test_a_page_in_the_foreground_is_small_and_its_link_logs_in(
         rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
         pss_kb = next(int(each.split()[1]) for each in rollup.splitlines() if each.startswith("Pss:"))
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         assert pss_kb < MOST_PSS_KB
     assert not (tmp_path / "page" / "address").exists()
 

@@ -10,7 +10,7 @@ from pydantic import Discriminator, Tag, model_validator
 
 from daemon.bundle.manifest import Manifest
 from daemon.config.node import load_config
-from daemon.core.document import StrictModel, load_document, parse_document, problem_at
+from daemon.core.document import StrictModel, dump_document, load_document, parse_document, problem_at
 from daemon.core.errors import DocumentError
 
 
@@ -93,3 +93,18 @@ def test_a_mistake_in_one_of_several_models_is_told_as_if_there_were_only_this_o
     with pytest.raises(DocumentError) as caught:
         parse_document(Path("home.yaml"), raw, Home)
     assert caught.value.problems == [problem]
+
+
+class Texts(StrictModel):
+    a: list[str]
+    b: dict[str, str]
+
+
+LINE_ENDS = st.sampled_from(["\n", "\r", "\x85", "\u2028", "\u2029", " ", "\t", "'", '"', ": ", " #", "x"])
+TEXTS = st.lists(LINE_ENDS | st.characters(exclude_categories=["Cs"]), max_size=12).map("".join)
+
+
+@given(st.lists(TEXTS, max_size=4), st.dictionaries(TEXTS, TEXTS, max_size=3))
+def test_each_text_that_is_dumped_is_read_back(texts: list[str], pairs: dict[str, str]) -> None:
+    dumped = dump_document({"a": texts, "b": pairs})
+    assert parse_document(Path("x.yaml"), dumped, Texts).document == Texts(a=texts, b=pairs)

@@ -65,7 +65,7 @@ def test_a_logger_is_rate_limited_by_how_it_was_made_and_not_by_its_name(caplog:
 
 def test_a_line_has_time_level_module_and_message() -> None:
     program = "from daemon.core.logs import *; start_logging('info'); logging.getLogger('daemon.a.b').info('%d', 7)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO daemon\.a\.b: 7\n", done.stderr)
 
 

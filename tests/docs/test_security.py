@@ -50,13 +50,13 @@ class Site:
     def may_write(self, account: str, topic: str, payload: str = "{}") -> bool:
         """Publish; return whether the broker has accepted the message."""
         command = ("mosquitto_pub", *self.login(account), "-V", "5", "-q", "1", "-t", topic, "-m", payload)
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
         return "Not authorized" not in done.stderr
 
     def hears(self, account: str, topic: str, within_s: int = 10) -> str:
         """Return the first message under a topic, or an empty string."""
         command = ("mosquitto_sub", *self.login(account), "-t", topic, "-C", "1", "-W", str(within_s))
-        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False).stdout
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
 
     def perceptd(self, account: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command with the config that the page gives to people."""
@@ -68,7 +68,7 @@ class Site:
         path = self._directory / f"{account}.yaml"
         path.write_text(text)
         command = (sys.executable, "-m", "daemon", *arguments, "--config", str(path))
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
     def config(self, account: str) -> MqttConfig:
         """Return the config of a client with an account."""
@@ -97,7 +97,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         }
         with DaemonProcess(config, directory) as daemon:
             running = Site(broker, daemon, directory)
-            wait_until(lambda: "connected to the MQTT broker" in daemon.log, "the node connects", 30)
+            wait_until(lambda: "connected to the MQTT broker" in daemon.log, "the node connects")
             yield running
 
 

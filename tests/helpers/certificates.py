@@ -53,4 +53,4 @@ def self_signed_context(directory: Path, *key: str) -> ssl.SSLContext:
 
 
 def _openssl(*arguments: str | Path) -> None:
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=20)
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=60)

@@ -91,11 +91,11 @@ def test_while_the_accelerator_fails_health_is_degraded_and_the_cpu_recognises(
     config = settings(broker, audio={"library": str(delegate), "options": {"fault": "refuse"}})
     with Subscriber(broker, "perceptd/n/#") as subscriber, DaemonProcess(config, tmp_path) as daemon:
         node = WatchedNode(subscriber)
-        wait_until(lambda: node.health.get("status") == "degraded", "health is degraded", 30)
+        wait_until(lambda: node.health.get("status") == "degraded", "health is degraded")
         expected = {"wanted": delegate.name, "device": "cpu", "reason": f"{delegate} refuses: refused, as asked"}
         expected["absent_outputs"] = []
         assert node.health["encoders"]["audio"] == expected
-        wait_until(lambda: node.devices("audio"), "sound is recognised", 30)
+        wait_until(lambda: node.devices("audio"), "sound is recognised")
         assert set(node.devices("audio")) == {"cpu"}
         assert daemon.stop() == 0
 
@@ -104,7 +104,7 @@ def test_a_killed_daemon_leaves_no_accelerator_process(tmp_path: Path, broker: M
     config = settings(broker, default={"library": str(delegate)})
     with Subscriber(broker, "perceptd/n/#") as subscriber, DaemonProcess(config, tmp_path) as daemon:
         node = WatchedNode(subscriber)
-        wait_until(lambda: node.accelerator(delegate.name).get("state") == "in_use", "in use", 30)
+        wait_until(lambda: node.accelerator(delegate.name).get("state") == "in_use", "in use")
         children = children_of(daemon.process.pid, ACCELERATOR_MAIN)
         assert len(children) == 1, "one process for one accelerator, for all encoders"
         os.kill(daemon.process.pid, signal.SIGKILL)
@@ -117,7 +117,7 @@ def test_auto_starts_no_process_and_loads_no_library_without_an_accelerator(tmp_
     del config["devices"]
     with Subscriber(broker, "perceptd/n/#") as subscriber, DaemonProcess(config, tmp_path) as daemon:
         node = WatchedNode(subscriber)
-        wait_until(lambda: node.devices("audio") and node.devices("image"), "it recognises", 30)
+        wait_until(lambda: node.devices("audio") and node.devices("image"), "it recognises")
         pid = daemon.process.pid
         assert [child for child in children_of(pid, "") if child != pid] == []
         mapped = Path(f"/proc/{pid}/maps").read_text()
@@ -152,12 +152,12 @@ def test_a_missing_edge_tpu_is_reported_and_the_cpu_recognises(
     config = settings(broker, bundle_with_edgetpu_model, default="edgetpu")
     with Subscriber(broker, "perceptd/n/#") as subscriber, DaemonProcess(config, tmp_path) as daemon:
         node = WatchedNode(subscriber)
-        wait_until(lambda: node.accelerator("edgetpu:usb:0").get("state") == "absent", "it is absent", 30)
+        wait_until(lambda: node.accelerator("edgetpu:usb:0").get("state") == "absent", "it is absent")
         encoders = node.health["encoders"]
         assert encoders["audio"]["device"] == "cpu"
         assert "no USB device 1a6e:089a or 18d1:9302 is plugged in" in encoders["audio"]["reason"]
         assert "no model of this encoder that is compiled for an Edge TPU" in encoders["image"]["reason"]
-        wait_until(lambda: node.devices("audio"), "sound is recognised", 30)
+        wait_until(lambda: node.devices("audio"), "sound is recognised")
         assert set(node.devices("audio")) == {"cpu"}
         assert children_of(daemon.process.pid, ACCELERATOR_MAIN) == []
         assert "image runs on the CPU: the bundle has no model of this encoder that is compiled" in daemon.log
@@ -173,7 +173,7 @@ def test_the_accelerator_passes_from_one_bundle_to_the_next(tmp_path: Path, brok
     config["models"] = {"source": repository.public.as_uri(), "root": str(repository.root), "automatic": False}
     with Subscriber(broker, "perceptd/n/#") as subscriber, DaemonProcess(config, tmp_path) as daemon:
         node = WatchedNode(subscriber)
-        wait_until(lambda: delegate.name in node.devices("audio"), "the delegate runs for the old bundle", 30)
+        wait_until(lambda: delegate.name in node.devices("audio"), "the delegate runs for the old bundle")
         (old,) = children_of(daemon.process.pid, ACCELERATOR_MAIN)
         broker.publish("perceptd/n/command/models_install", b'{"version": "9.0.0"}')
         wait_until(

@@ -79,7 +79,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
             return sum(message.topic.endswith(f"/{kind}") for message in subscriber.heard.copy()) >= count
 
         with DaemonProcess(settings, directory, environment=environment) as daemon:
-            wait_until(lambda: heard("event", 6), "events", 60)
+            wait_until(lambda: heard("event", 6), "events")
             for name in ("describe", "pause", "mute", "resume", "nonsense"):
                 broker.publish(f"perceptd/observed/command/{name}", b"{}")
                 wait_until(lambda name=name: heard(f"{name}/result", 1), f"the answer to {name}")

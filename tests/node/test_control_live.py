@@ -111,7 +111,7 @@ def test_a_command_that_cannot_be_obeyed_is_refused_with_a_reason(
 def test_perceptd_send_sends_commands_and_prints_answers(tmp_path: Path, node: WatchedNode, config: Config) -> None:
     def send(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "daemon", "send", *arguments, "--config", str(tmp_path / "config.yaml")]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
     with DaemonProcess(config(node.name), tmp_path) as daemon:
         wait_until(lambda: node.state() == "healthy", "delivers")

@@ -85,7 +85,7 @@ def replayed(settings: dict, directory: Path, broker: Mosquitto) -> list[Heard]:
     base = f"perceptd/{settings['node']}"
     with Subscriber(broker, f"{base}/#") as subscriber:
         with DaemonProcess(settings, directory) as daemon:
-            assert daemon.wait(30) == 0
+            assert daemon.wait(60) == 0
         wait_until(lambda: subscriber.payloads(f"{base}/availability")[-1:] == [b"offline"], "offline")
         return subscriber.heard
 
@@ -233,6 +233,6 @@ def test_it_can_be_stopped_while_it_starts(tmp_path: Path, config: Callable[...,
 
 def test_an_unknown_command_is_refused() -> None:
     command = [sys.executable, "-m", "daemon", "rnu"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 2
     assert "invalid choice: 'rnu'" in result.stderr

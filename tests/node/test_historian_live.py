@@ -99,7 +99,7 @@ def test_events_of_a_replay_are_kept_and_their_snapshots_are_published_until_tha
         settings = config("kept", SHORT | {"publish_snapshots": True}, loop=False)
         with DaemonProcess(settings, tmp_path) as daemon:
             wait_until(lambda: "history" in threads(daemon), "the thread runs")
-            assert daemon.wait(30) == 0
+            assert daemon.wait(60) == 0
         events = kept(history_of(tmp_path))
         assert [(event.label, event.ended_by) for event in events] == [
             *[("dark", "other"), ("bright", "other"), ("dark", "other"), ("bright", "stopped")]

@@ -158,7 +158,7 @@ def test_the_window_of_a_program_is_closed(tmp_path: Path, broker: Mosquitto, co
         os.close(terminal)
         subscriber.wait_for("perceptd/window/s/recognition", 3)
         os.close(window)
-        assert daemon.wait(20) == 0
+        assert daemon.wait(60) == 0
         wait_until(lambda: subscriber.payloads("perceptd/window/availability")[-1:] == [b"offline"], "offline")
         assert "stopping" in daemon.log
 

@@ -134,7 +134,7 @@ def test_the_option_microphone_replaces_the_recording(
         assert "7" not in labels()
         for _ in range(3):
             command = ["paplay", "--device=speaker", spoken]
-            subprocess.run(command, env=sound_server.environment, check=True, timeout=20)
+            subprocess.run(command, env=sound_server.environment, check=True, timeout=60)
         wait_until(lambda: "7" in labels(), "the spoken digit is recognised")
         recognitions = parsed(subscriber.heard, "recognition")
         assert {tuple(recognition["modalities"]) for recognition in recognitions} == {("audio",)}

@@ -68,10 +68,10 @@ def test_labels_come_with_a_base_or_come_back_after_one_with_other_encoders(
         learn_place(tmp_path / "state", bundle, "s")
     with Subscriber(broker, f"perceptd/{name}/#") as subscriber, DaemonProcess(settings, tmp_path) as daemon:
         pupil = Pupil(subscriber, broker, name)
-        wait_until(lambda: pupil.seconds() > 2.5 * EACH_S, "the ring holds what is pressed", 30)
+        wait_until(lambda: pupil.seconds() > 2.5 * EACH_S, "the ring holds what is pressed")
         for number in (1, 0):
             assert pupil.send("teach", label="light", seconds=EACH_S, ago_s=number * EACH_S)["ok"]
-        wait_until(lambda: pupil.latest("teaching").get("bundle") == "corner@1.0.0+taught.1", "the labels run", 60)
+        wait_until(lambda: pupil.latest("teaching").get("bundle") == "corner@1.0.0+taught.1", "the labels run")
         wait_until(lambda: pupil.latest("models").get("candidate") is None, "the updater is free", 180)
         assert pupil.send("models_install", version=version)["ok"]
         taught = f"corner@{version}+taught.2"

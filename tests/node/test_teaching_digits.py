@@ -136,7 +136,7 @@ def test_a_running_node_learns_the_sign_and_keeps_the_digits(tmp_path: Path, bro
         pupil = Pupil(subscriber, broker, "wall")
         for number in range(PRESSES):  # half a second after the sign appears
             shown_s = number * PERIOD_S + WALL_S + DIGIT_S + WALL_S + 0.5
-            wait_until(partial(has_watched, pupil, shown_s), "the sign is shown", 30)
+            wait_until(partial(has_watched, pupil, shown_s), "the sign is shown")
             answer = pupil.send("teach", label="cross", seconds=2.0)
             assert answer["ok"], answer
         wait_until(partial(is_fitted, pupil), "a fit to all presses is recognised", 90)

@@ -89,12 +89,12 @@ def test_presses_over_mqtt_become_an_event_of_their_own(tmp_path: Path, pupil: P
     presses, each_s = 3, WALL_S + LIGHT_S
     with DaemonProcess(settings, tmp_path) as daemon:
         wait_until(lambda: pupil.latest("teaching").get("text") == "nothing is taught yet", "the place is known")
-        wait_until(lambda: pupil.seconds() > (presses + 0.5) * each_s, "the ring holds what is pressed", 30)
+        wait_until(lambda: pupil.seconds() > (presses + 0.5) * each_s, "the ring holds what is pressed")
         for number in reversed(range(presses)):  # the last one is answered a second later
             answer = pupil.send("teach", label="light", seconds=each_s, ago_s=number * each_s)
             assert answer["ok"], answer
             assert answer["result"]["senses"] == ["image"]
-        wait_until(lambda: pupil.label().get("state") == "ready", "the label is ready", 60)
+        wait_until(lambda: pupil.label().get("state") == "ready", "the label is ready")
         event = pupil.wait_for_event("light")
         assert event["bundle"] == pupil.latest("teaching")["bundle"] == "corner@1.0.0+taught.1"
         assert pupil.send("teach_wrong", event=event["id"])["result"]["label"] == "light"

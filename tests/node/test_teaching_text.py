@@ -54,7 +54,7 @@ def test_a_line_that_comes_again_is_taught_by_text_alone(tmp_path: Path, broker:
         for number in range(NEEDED_BACKGROUND + 4):
             say(pupil, f"{chr(97 + number % 26) * 4} {number} degrees in room {7 * number}")
             time.sleep(LOOK_EVERY_S)  # the thread of teaching takes the newest line, in each of its rounds
-        wait_until(lambda: pupil.latest("teaching")["places"]["s"]["background"] >= NEEDED_BACKGROUND, "it knows", 60)
+        wait_until(lambda: pupil.latest("teaching")["places"]["s"]["background"] >= NEEDED_BACKGROUND, "it knows")
         for _ in range(PRESSES):
             count = len(pupil.all("recognition"))
             say(pupil, DONE)
@@ -62,7 +62,7 @@ def test_a_line_that_comes_again_is_taught_by_text_alone(tmp_path: Path, broker:
             answer = pupil.send("teach", label="washing done", seconds=2.0)
             assert answer["ok"], answer
             assert answer["result"]["senses"] == ["text"]
-        wait_until(lambda: pupil.label().get("state") == "ready", "the label is ready", 60)
+        wait_until(lambda: pupil.label().get("state") == "ready", "the label is ready")
         say(pupil, "quiet again, 21 degrees")
         say(pupil, DONE)
         assert pupil.wait_for_event("washing done")["bundle"] == "notes@1.0.0+taught.1"

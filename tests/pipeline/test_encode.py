@@ -140,7 +140,7 @@ def test_an_idle_thread_keeps_nothing_of_the_bundle_that_it_worked_for() -> None
     wait_until(lambda: done, "it has encoded")
     pool = pool.followed_by({"image": [GatedEncoder(threading.Semaphore(0))]}, {"image": "image"})
     del encoder
-    wait_until(lambda: reference() is None, "the encoder is freed", 10)
+    wait_until(lambda: reference() is None, "the encoder is freed")
     pool.close(1)
 
 

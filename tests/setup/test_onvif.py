@@ -9,8 +9,8 @@ import pytest
 
 from daemon.config.streams import CameraConfig
 from daemon.setup.found import FoundCamera, SearchFailed
+from daemon.setup.login import with_login
 from daemon.setup.onvif import rtsp_addresses
-from daemon.setup.onvif_answers import with_login
 from tests.helpers.logins import PASSWORD, USER
 from tests.helpers.onvif import OnvifCamera, Stream, fault, onvif_camera
 
@@ -29,7 +29,7 @@ def test_streams_have_size_codec_and_sound_the_largest_first(knows: str) -> None
         found = rtsp_addresses(camera.service, None, LONG_S)
     service = camera.service
     assert found == [
-        FoundCamera(LARGE.url, "main stream", "2560x1440 H265 25 fps, sound AAC", False, True, service),
+        FoundCamera(LARGE.url, "main stream", "2560x1440 H265 25 fps", False, True, service),
         FoundCamera(SMALL.url, "sub stream", "640x360 H264 15 fps", False, False, service),
     ]
 
@@ -73,7 +73,7 @@ def test_what_the_camera_says_of_other_hosts_is_not_believed() -> None:
     with onvif_camera(camera):
         found = rtsp_addresses(camera.service, LOGIN, LONG_S)
     assert [each.device for each in found] == ["rtsp://127.0.0.1:8554/live%401"]
-    config = CameraConfig(device=with_login(found[0].device, LOGIN))
+    config = CameraConfig(device=with_login(found[0].device, *LOGIN))
     assert str(config.device).endswith("@127.0.0.1:8554/live%401")
 
 

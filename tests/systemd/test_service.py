@@ -302,7 +302,7 @@ def test_an_invalid_config_fails_once_and_logs_the_reason(service: Service) -> N
 def test_the_service_is_not_restarted_after_a_replay_has_ended(service: Service, broker: Mosquitto) -> None:
     replay = {**service.settings["streams"]["demo"]["replay"], "loop": False, "pace": "fast"}
     service.start(mqtt={"port": broker.port}, streams={"demo": {"replay": replay}})
-    wait_until(lambda: service.show("ActiveState") == ["inactive"], "its end", 60)
+    wait_until(lambda: service.show("ActiveState") == ["inactive"], "its end")
     assert service.show("Result", "NRestarts", "ExecMainStatus") == ["success", "0", "0"]
 
 

@@ -19,7 +19,7 @@ THRESHOLDS = {UNIT: 20, PAGE: 5}
 @pytest.mark.parametrize("unit", THRESHOLDS, ids=str)
 def test_the_exposure_level_of_a_unit_is_low(unit: Path) -> None:
     command = ["systemd-analyze", "security", "--offline=yes", f"--threshold={THRESHOLDS[unit]}", str(unit)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

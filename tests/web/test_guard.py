@@ -53,6 +53,31 @@ def test_the_page_answers_only_by_names_of_this_machine(host: str | None, trust:
     assert (host_problem(visit_of(environ(host), trust), trust, HERE) is None) is is_allowed
 
 
+@pytest.mark.parametrize(
+    ("login", "address", "user", "role"),
+    [
+        ("owner", "172.30.32.2", "4711", "owner"),
+        ("viewer", "172.30.32.2", "4711", "viewer"),
+        # the proxy does not say that somebody has logged in
+        ("owner", "172.30.32.2", None, None),
+        ("owner", "172.30.32.2", "", None),
+        # it may not log in anybody
+        (None, "172.30.32.2", "4711", None),
+        ("root", "172.30.32.2", "4711", None),
+        # another add-on of the same network, and a browser that knows the header
+        ("owner", "172.30.33.9", "4711", None),
+        ("owner", "192.168.1.5", "4711", None),
+    ],
+)
+def test_only_a_trusted_proxy_logs_in_and_only_where_it_may(
+    login: str | None, address: str, user: str | None, role: str | None
+) -> None:
+    trust = Trust.of([], ["172.30.32.2"], login)
+    came = visit_of(environ("hass.local", address, **({} if user is None else {"x_remote_user_id": user})), trust)
+    assert came is not None
+    assert came.role == role
+
+
 def test_the_answer_to_a_foreign_name_says_what_to_do() -> None:
     problem = host_problem(visit_of(environ("node.lan"), NOBODY), NOBODY, HERE)
     assert problem is not None

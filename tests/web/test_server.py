@@ -307,3 +307,22 @@ def test_a_prefix_of_a_proxy_is_left_out_of_paths_and_within_cookies(tmp_path: P
         assert reply.headers["set-cookie"].startswith("perceptd_443=")
         assert "; Path=/node/; " in reply.headers["set-cookie"]
         assert "; Secure" in reply.headers["set-cookie"]
+
+
+def test_home_assistants_ingress_brings_an_owner_who_has_logged_in_there(tmp_path: Path) -> None:
+    settings = {"trusted_proxies": ["127.0.0.1"], "proxy_login": "owner"}
+    with serving_page(tmp_path, settings) as page:
+        # what core and Supervisor send; the last address is that of core
+        ingress = {
+            "X-Ingress-Path": "/api/hassio_ingress/k7",
+            "X-Forwarded-Host": "hass.local:8123",
+            "X-Forwarded-Proto": "http",
+            "X-Forwarded-For": "192.168.1.7, 172.30.32.1",
+            "X-Remote-User-Id": "4711",
+        }
+        assert page.ask("GET", "/api/session", headers=ingress).json["role"] == "owner"
+        # a change comes from Home Assistant's own page, and from no other site
+        assert page.ask("POST", "/api/logout", {}, {**ingress, "Origin": "http://hass.local:8123"}).status == 204
+        assert page.ask("POST", "/api/logout", {}, {**ingress, "Origin": "http://evil.example"}).status == 403
+        nobody = {name: value for name, value in ingress.items() if name != "X-Remote-User-Id"}
+        assert page.ask("GET", "/api/session", headers=nobody).status == 401

@@ -12,9 +12,16 @@ from daemon.mqtt.broker.troubles import Trouble
 # How long a peer may take to connect and to answer. Servers of other protocols greet at once, or never.
 ANSWER_S, GREETING_S = 2.0, 0.5
 
+# a broker does not greet
+NO_GREETING_S = 0.001
+
 # CONNECT of MQTT 3.1.1 (section 3.1) with a clean session and without a client name, and the type of its answer.
 CONNECT = bytes.fromhex("10 0c 0004 4d515454 04 02 003c 0000")
 CONNACK = b"\x20"
+
+# The last byte of CONNACK (MQTT 3.1.1, section 3.2.2.3): accepted, wrong login, not authorized.
+ACCEPTED, WRONG_LOGIN, NOT_AUTHORIZED = 0, 4, 5
+CONNACK_BYTES = 4
 
 GET = b"GET / HTTP/1.0\r\n\r\n"
 
@@ -71,7 +78,17 @@ def identify_peer(config: MqttConfig) -> Trouble | None:
     return _stranger(address, CLOSES) if plain.has_closed else None
 
 
-def _ask(config: MqttConfig, request: bytes, *, tls: bool = False) -> Answer:
+def wants_login(config: MqttConfig) -> bool | None:
+    """Return whether the first broker refuses a connection without a login. None: no broker answers there.
+
+    Takes four seconds at most, and the time in which the system resolves the name. Verifies no certificate.
+    """
+    answer = _ask(config, CONNECT, tls=config.tls is not None, greeting_s=NO_GREETING_S)
+    code = answer.first[CONNACK_BYTES - 1] if answer.is_mqtt and len(answer.first) >= CONNACK_BYTES else None
+    return {ACCEPTED: False, WRONG_LOGIN: True, NOT_AUTHORIZED: True}.get(code) if code is not None else None
+
+
+def _ask(config: MqttConfig, request: bytes, *, tls: bool = False, greeting_s: float = GREETING_S) -> Answer:
     """Return what comes on a new connection, before or after the request."""
     speaks_tls = False
     try:
@@ -80,7 +97,7 @@ def _ask(config: MqttConfig, request: bytes, *, tls: bool = False) -> Answer:
             if tls:
                 connection = stack.enter_context(_unverified().wrap_socket(connection, server_hostname=config.hosts[0]))
                 speaks_tls = True
-            return _first_answer(connection, request, speaks_tls)
+            return _first_answer(connection, request, speaks_tls, greeting_s)
     except ssl.SSLError as error:
         # a peer that speaks TLS says by an alert what it does not like
         return Answer(speaks_tls=speaks_tls or "ALERT" in (error.reason or ""))
@@ -90,8 +107,8 @@ def _ask(config: MqttConfig, request: bytes, *, tls: bool = False) -> Answer:
         return Answer(speaks_tls=speaks_tls)
 
 
-def _first_answer(connection: socket.socket, request: bytes, speaks_tls: bool) -> Answer:
-    connection.settimeout(GREETING_S)
+def _first_answer(connection: socket.socket, request: bytes, speaks_tls: bool, greeting_s: float) -> Answer:
+    connection.settimeout(greeting_s)
     try:
         first = connection.recv(MAX_BYTES)
     except TimeoutError:

@@ -79,12 +79,15 @@ def print_microphones() -> None:
     found = _microphones(_portaudio())
     with sound_server() as server:
         sources = [source for source in server.sources() if not source.is_monitor] if server else []
+        default = server.default_source if server else None
     found += [
         {
             "device": SERVER_PREFIX + source.name,
             "number": None,
             "channels": source.channels,
             "sample_rate_hz": source.sample_rate_hz,
+            "name": source.description,
+            "is_default": source.name == default,
         }
         for source in sources
     ]
@@ -215,12 +218,15 @@ def _portaudio() -> Any:
 
 
 def _microphones(library: Any) -> list[dict[str, object]]:
+    default = library.default.device[0]
     return [
         {
             "device": device["name"],
             "number": number,
             "channels": device["max_input_channels"],
             "sample_rate_hz": int(device["default_samplerate"]),
+            "name": device["name"],
+            "is_default": number == default,
         }
         for number, device in enumerate(library.query_devices())
         if device["max_input_channels"] > 0

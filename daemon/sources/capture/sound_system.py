@@ -28,12 +28,16 @@ JACK_MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ (\d+) +(/\S*/jac
 
 @dataclass(frozen=True, slots=True)
 class ServerSource:
-    """A source of the sound server. A monitor is the sound that the machine itself plays."""
+    """A source of the sound server. A monitor is the sound that the machine itself plays.
+
+    `description` is its name for people.
+    """
 
     name: str
     is_monitor: bool
     channels: int
     sample_rate_hz: int
+    description: str
 
 
 class SoundServer:
@@ -45,6 +49,11 @@ class SoundServer:
     def sources(self) -> Sequence[ServerSource]:
         """Return all sources of the server."""
         return [_server_source(source) for source in self._connection.source_list()]
+
+    @property
+    def default_source(self) -> str:
+        """Return the name of the source that a program gets which names none."""
+        return str(self._connection.server_info().default_source_name)
 
     def current_source(self) -> ServerSource | None:
         """Return the source that this process records from, or None if it does not record through this server."""
@@ -99,7 +108,8 @@ def jack_locks_watched() -> Iterator[None]:
 
 def _server_source(source: Any) -> ServerSource:
     spec = source.sample_spec
-    return ServerSource(source.name, source.monitor_of_sink != NO_INDEX, spec.channels, spec.rate)
+    is_monitor = source.monitor_of_sink != NO_INDEX
+    return ServerSource(source.name, is_monitor, spec.channels, spec.rate, source.description)
 
 
 @dataclass(frozen=True, slots=True)

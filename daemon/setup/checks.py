@@ -1,0 +1,112 @@
+"""Tests what was set up: doctor's checks, one picture, one second of sound."""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.config.streams import CameraConfig, StreamConfig
+from daemon.core.errors import PerceptdError, Refused
+from daemon.core.text import redact
+from daemon.setup.asking import Terminal
+from daemon.setup.commands import Checked, Commands, doctor
+from daemon.setup.finder import Finder
+from daemon.setup.found import Level, OnePicture
+from daemon.setup.levels import heard_clap
+
+LISTEN_S = 1.0
+# for somebody who reads the sentence first
+CLAP_S = 8.0
+
+# a mean luma below or above this shows nothing, as a rule
+DARK, BRIGHT = 0.05, 0.95
+
+# of the bar of the level: from silence to full scale
+BAR = 20
+SILENCE_DB = -60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """What was heard: the loudest tenth of a second, and whether it was a clap; None: nobody was asked to clap."""
+
+    dbfs: float
+    clap: bool | None
+
+
+def failures(findings: Iterable[Checked]) -> list[Checked]:
+    """Return the findings with which a node will not work."""
+    return [finding for finding in findings if finding.level == "failure"]
+
+
+def check(terminal: Terminal, commands: Commands, config: Path) -> list[Checked]:
+    """Run doctor's checks; show what is not good, and return all."""
+    terminal.say("checking the machine, the devices, the broker and the models; this takes up to a minute ...")
+    try:
+        findings = doctor(commands, config)
+    except Refused as error:
+        findings = [Checked("doctor", "failure", str(error), "run: perceptd doctor")]
+    wrong = [finding for finding in findings if finding.level != "good"]
+    for finding in wrong:
+        mark = "FAIL" if finding.level == "failure" else "WARN"
+        remedy = "" if finding.remedy is None else f"; {finding.remedy}"
+        terminal.say(f"  {mark}  {finding.check}: {redact(finding.found)}{redact(remedy)}")
+    terminal.say(f"  ok    {len(findings) - len(wrong)} of {len(findings)} checks are good")
+    return findings
+
+
+def show_picture(
+    terminal: Terminal, finder: Finder, camera: CameraConfig, give: Callable[[Path], None]
+) -> tuple[Path, OnePicture] | None:
+    """Write one picture of the camera into a file that one user can read, and say what it is like.
+
+    `give` gives it to the person who runs this program with sudo.
+    """
+    try:
+        picture = finder.picture(camera)
+    except PerceptdError as error:
+        terminal.say(f"  no picture: {redact(str(error))}")
+        return None
+    descriptor, name = tempfile.mkstemp(prefix="perceptd-picture-", suffix=".jpg")
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(picture.jpeg)
+    give(Path(name))
+    light = "dark" if picture.brightness < DARK else "bright" if picture.brightness > BRIGHT else ""
+    remark = f"; it is very {light}: is the lens covered, or the light off?" if light else ""
+    size = f"{picture.width}x{picture.height}"
+    terminal.say(f"  picture  {size}, {len(picture.jpeg) // 1024} kB, in {name}{remark}")
+    terminal.say("           Look at it, then remove it: nobody else can read it, and perceptd does not need it.")
+    return Path(name), picture
+
+
+def show_sound(terminal: Terminal, finder: Finder, stream: StreamConfig, *, asks: bool) -> Sound | None:
+    """Measure a second of sound. Where somebody is there, ask for a clap, and wait for it."""
+    if asks:
+        terminal.say(f"  Please clap once within {CLAP_S:g} seconds, near the microphone ...")
+    try:
+        with finder.sound(stream) as levels:
+            heard = _listen(levels, CLAP_S if asks else LISTEN_S, until_clap=asks)
+    except PerceptdError as error:
+        terminal.say(f"  no sound: {redact(str(error))}")
+        return None
+    if not heard:
+        terminal.say("  no sound: the microphone has delivered nothing")
+        return None
+    loudest = max(level.dbfs for level in heard)
+    filled = round(BAR * max(0.0, 1 - loudest / SILENCE_DB))
+    clap = heard_clap(heard) if asks else None
+    remark = {True: ", a clap", False: ", but no clap", None: ""}[clap]
+    terminal.say(f"  sound    {'#' * filled}{'.' * (BAR - filled)} {loudest:.0f} dB{remark}")
+    return Sound(loudest, clap)
+
+
+def _listen(levels: Iterable[Level], seconds: float, *, until_clap: bool) -> list[Level]:
+    heard: list[Level] = []
+    end = time.monotonic() + seconds
+    for level in levels:
+        heard.append(level)
+        if time.monotonic() > end or (until_clap and heard_clap(heard)):
+            break
+    return heard

@@ -1,0 +1,162 @@
+"""The course of a setup: answers, the config, its test, the page, the start of the service."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from daemon.config.bundle_places import find_bundle, recipe_names
+from daemon.core.errors import Refused
+from daemon.setup.asking import Back, Option, Terminal, ask_yes, choose
+from daemon.setup.checks import Sound, check, failures, show_picture, show_sound
+from daemon.setup.choices import Choices
+from daemon.setup.commands import Checked, Commands, get_bundle
+from daemon.setup.finder import Finder
+from daemon.setup.found import OnePicture
+from daemon.setup.plan import Before, Plan, new_plan
+from daemon.setup.questions import Questions
+from daemon.setup.written import Place, write
+
+
+class Stopped(Exception):
+    """Somebody has ended the setup; the message says what was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What a setup works with.
+
+    `stamp` returns the date and time for the names of backups. `give` gives a file to the person who uses sudo.
+    """
+
+    terminal: Terminal
+    finder: Finder
+    commands: Commands
+    stamp: Callable[[], str]
+    give: Callable[[Path], None]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a setup has done. `picture` and `sound` are None where there is none, or none was delivered."""
+
+    plan: Plan
+    backups: list[Path] = field(default_factory=list)
+    findings: list[Checked] = field(default_factory=list)
+    picture: tuple[Path, OnePicture] | None = None
+    sound: Sound | None = None
+
+    @property
+    def works(self) -> bool:
+        """Return whether a node would work with this config."""
+        return not failures(self.findings)
+
+
+class Setup:
+    """Writes and tests one config. `questions` is None where nobody is asked."""
+
+    def __init__(
+        self, ports: Ports, place: Place, before: Before | None, questions: Questions | None, from_dir: Path | None
+    ) -> None:
+        self._ports = ports
+        self._terminal = ports.terminal
+        self._place = place
+        self._before = before
+        self._questions = questions
+        self._from_dir = from_dir
+        self.has_written = False
+
+    def run(self, choices: Choices) -> Outcome:
+        """Ask, write and test, until it works or somebody goes on all the same. Raises Refused, and Stopped."""
+        plan = self._first_plan(choices)
+        while True:
+            outcome = Outcome(plan, self._write(plan))
+            self._test(outcome)
+            if outcome.works or self._questions is None:
+                return outcome
+            options = [
+                Option("change the answers", "change"),
+                Option("go on all the same", "on"),
+                Option("stop", "stop"),
+            ]
+            chosen = choose(self._terminal, "Some of it does not work yet. What now?", options, has_before=False)
+            if chosen == "on":
+                return outcome
+            if chosen == "stop":
+                raise Stopped(f"{self._place.config} is written; the service was not started")
+            plan = self._asked_plan(replace(plan.choices, password=None), self._questions)
+
+    def _first_plan(self, choices: Choices) -> Plan:
+        if self._questions is not None:
+            return self._asked_plan(choices, self._questions)
+        plan = new_plan(self._place.config, self._before, self._with_bundle(choices))
+        for line in plan.losses():
+            self._terminal.say(line)
+        return plan
+
+    def _asked_plan(self, choices: Choices, questions: Questions) -> Plan:
+        """Ask until somebody agrees with the config. Raises Stopped."""
+        from_last = False
+        while True:
+            choices = questions.ask(choices, from_last=from_last)
+            from_last = True
+            try:
+                plan = new_plan(self._place.config, self._before, self._with_bundle(choices))
+            except Refused as error:
+                self._terminal.say(f"  {error}")
+                if not ask_yes(self._terminal, "Change the answers?", default=True, has_before=False):
+                    raise Stopped("nothing was written") from error
+                continue
+            if not plan.has_changes:
+                self._terminal.say(f"{self._place.config} says all of this already.")
+                return plan
+            try:
+                if self._agrees(plan):
+                    return plan
+            except Back:
+                continue
+            raise Stopped("nothing was written")
+
+    def _agrees(self, plan: Plan) -> bool:
+        """Show what is going to change, and return whether somebody agrees. Raises Back."""
+        self._terminal.say(f"\nThis is going to be {self._place.config}; passwords are not shown:\n")
+        for line in plan.lines():
+            self._terminal.say(f"  {line}")
+        self._terminal.say("")
+        for line in plan.losses():
+            self._terminal.say(line)
+        if plan.before is not None:
+            self._terminal.say("The config before is kept beside it, as config.yaml.before-setup-DATE.")
+        return ask_yes(self._terminal, "Write it?", default=True)
+
+    def _with_bundle(self, choices: Choices) -> Choices:
+        """Return the choices with the directory of the bundle, which is made first where that needs a recipe."""
+        name = choices.bundle
+        if "/" in name or name == "":
+            return choices
+        if name in recipe_names():
+            self._terminal.say(f"making the bundle {name} of public models ...")
+            return replace(choices, bundle=get_bundle(self._ports.commands, name, self._from_dir))
+        return replace(choices, bundle=str(find_bundle(name)))
+
+    def _write(self, plan: Plan) -> list[Path]:
+        if not plan.has_changes:
+            return []
+        backups = write(self._place, plan.text, plan.choices.password, self._ports.stamp())
+        self.has_written = True
+        self._terminal.say(f"wrote {self._place.config}")
+        for backup in backups:
+            self._terminal.say(f"kept what was there before as {backup}")
+        # a second plan of this setup begins with what it has written
+        self._before = Before(plan.text, plan.config)
+        return backups
+
+    def _test(self, outcome: Outcome) -> None:
+        """Run the checks, and show a picture and the level of the sound."""
+        outcome.findings = check(self._terminal, self._ports.commands, self._place.config)
+        base = self._place.config.resolve().parent
+        stream = outcome.plan.config.streams[outcome.plan.choices.stream].with_absolute_paths(base)
+        if stream.camera is not None:
+            outcome.picture = show_picture(self._terminal, self._ports.finder, stream.camera, self._ports.give)
+        if stream.microphone is not None:
+            asks = self._questions is not None
+            outcome.sound = show_sound(self._terminal, self._ports.finder, stream, asks=asks)

@@ -1,0 +1,103 @@
+"""Writes a config and the password beside it, after a backup of each. Either all of it is written, or nothing."""
+
+import os
+import signal
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.core.document import MAX_DOCUMENT_BYTES
+from daemon.core.errors import Refused
+from daemon.core.files import read_bounded, replace_file
+from daemon.setup.choices import PASSWORD_FILE
+
+# Ctrl-C, a closed terminal and a shutdown wait until the files are whole
+SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+
+OWN_MODE = 0o600
+SERVICE_MODE = 0o640
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a config lies. `group` is that of the service, which reads it; None: only its owner does."""
+
+    config: Path
+    group: int | None = None
+
+    @property
+    def mode(self) -> int:
+        """Return the permissions of the config, and of the password beside it."""
+        return OWN_MODE if self.group is None else SERVICE_MODE
+
+    @property
+    def password_file(self) -> Path:
+        """Return the file with the password of the broker. Paths in a config are relative to it."""
+        return self.config.resolve().parent / PASSWORD_FILE
+
+
+def check_writable(place: Place) -> None:
+    """Raise Refused if the config could not be written at the end of all questions."""
+    directory = place.config.resolve().parent
+    nearest = next(each for each in (directory, *directory.parents) if each.exists())
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise Refused(f"{directory}: this user may not write there; run: sudo perceptd setup")
+
+
+def write(place: Place, text: str, password: str | None, stamp: str) -> list[Path]:
+    """Write the config, and a new password. Return the backups of what was there and differs. Raises Refused.
+
+    `stamp` is a part of their names.
+    """
+    files = {} if password is None else {place.password_file: f"{password}\n".encode()}
+    files[place.config.resolve()] = text.encode()
+    try:
+        with _uninterrupted():
+            return _write(place, files, stamp)
+    except OSError as error:
+        raise Refused(f"{error.filename or place.config}: {error.strerror or error}; nothing was changed") from error
+
+
+def _write(place: Place, files: dict[Path, bytes], stamp: str) -> list[Path]:
+    backups: dict[Path, Path] = {}
+    written: list[Path] = []
+    try:
+        for path, content in files.items():
+            if path.exists() and (before := read_bounded(path, MAX_DOCUMENT_BYTES)) != content:
+                backups[path] = _back_up(path, before, stamp)
+        for path, content in files.items():
+            replace_file(path, content, place.mode, place.group)
+            written.append(path)
+    except OSError:
+        for path in written:
+            if path in backups:
+                backups[path].replace(path)
+            else:
+                path.unlink()
+        for path, backup in backups.items():
+            if path not in written:
+                backup.unlink()
+        raise
+    return list(backups.values())
+
+
+def _back_up(path: Path, content: bytes, stamp: str) -> Path:
+    """Copy a file beside itself, for the same readers; return the copy."""
+    status = path.stat()
+    names = (f"{path.name}.before-setup-{stamp}{suffix}" for suffix in ("", *(f"-{n}" for n in range(2, 1000))))
+    backup = next(each for each in map(path.with_name, names) if not os.path.lexists(each))
+    replace_file(
+        backup, content, stat.S_IMODE(status.st_mode) & SERVICE_MODE, status.st_gid if os.geteuid() == 0 else None
+    )
+    return backup
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,90 @@
+"""Builds the Debian package of a target. Two builds of one commit give the same bytes."""
+
+import hashlib
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+from daemon import __version__
+from packages.source import ROOT, commit_time_s
+from packages.system import write_system_files
+from packages.targets import Target
+from packages.tree import build_tree, write
+
+DEBIAN = ROOT / "scripts/packages/debian"
+MAINTAINER_SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
+# read by each maintainer script, which must be one file
+STEPS = "steps.sh"
+# options of dpkg-deb
+SMALL = ("-Zxz", "-z6")
+QUICK = ("-Zgzip", "-z1")
+
+
+def package_version(target: Target) -> str:
+    """Return the version of the package, such as 0.8.0+deb12. An upgrade to Debian 13 takes +deb13, which is higher."""
+    return f"{__version__}+deb{target.debian}"
+
+
+def build_deb(
+    target: Target, out: Path, cache: Path, compression: tuple[str, ...] = SMALL, version: str | None = None
+) -> Path:
+    """Build the package of this target into `out`, and return its file.
+
+    `cache` keeps the wheels. `version` is that of the package, by default that of the daemon. Raises NoWheels when they cannot be had, CalledProcessError when dpkg-deb fails.
+    """
+    version = version or package_version(target)
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / f"perceptd_{version}_{target.arch}.deb"
+    with tempfile.TemporaryDirectory(prefix=f"perceptd-{target.name}-") as directory:
+        root = Path(directory) / "root"
+        build_tree(target, root, cache)
+        write_system_files(target, root, version, _maintainer())
+        _write_control(target, root, version)
+        _set_times(root, commit_time_s())
+        command = ["dpkg-deb", *compression, "--root-owner-group", "--build", str(root), str(file)]
+        environment = {**os.environ, "SOURCE_DATE_EPOCH": str(commit_time_s())}
+        subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+    return file
+
+
+def _maintainer() -> str:
+    (line,) = re.findall(r"^Maintainer: (.*)$", (DEBIAN / "control").read_text(), re.MULTILINE)
+    return str(line)
+
+
+def _write_control(target: Target, root: Path, version: str) -> None:
+    files = sorted(path for path in root.rglob("*") if path.is_symlink() or path.is_file())
+    values = {
+        "VERSION": version,
+        "ARCHITECTURE": target.arch,
+        "PYTHON": target.python,
+        # in KiB, each file in whole ones, as dpkg-gencontrol counts
+        "INSTALLED_SIZE": str(sum(-(-path.lstat().st_size // 1024) for path in files)),
+    }
+    control = root / "DEBIAN"
+    write(control / "control", _filled((DEBIAN / "control").read_text(), values).encode())
+    steps = (DEBIAN / STEPS).read_text()
+    for name in MAINTAINER_SCRIPTS:
+        script = (DEBIAN / name).read_text()
+        write(control / name, _filled(script, {**values, "STEPS": steps}).encode(), 0o755)
+    sums = [
+        f"{hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()}  {path.relative_to(root)}\n"
+        for path in files
+        if not path.is_symlink()
+    ]
+    write(control / "md5sums", "".join(sums).encode())
+
+
+def _filled(text: str, values: dict[str, str]) -> str:
+    for name, value in values.items():
+        text = text.replace(f"@{name}@", value)
+    return text
+
+
+def _set_times(root: Path, time_s: int) -> None:
+    for path in [root, *root.rglob("*")]:
+        os.utime(path, (time_s, time_s), follow_symlinks=False)
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(0o755)  # whatever the umask
