@@ -11,6 +11,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME, CORAL = (ROOT / "models" / name / "recipe.yaml" for name in ("home", "home-coral"))
+HOME_CARD, CORAL_CARD = (recipe.parent / "card.yaml" for recipe in (HOME, CORAL))
 HOME_CASES, CORAL_CASES = (recipe.parent / "selftest" / "cases.yaml" for recipe in (HOME, CORAL))
 
 # a picture of home's self-test; the files of the cases are links to those of home
@@ -22,21 +23,30 @@ HEADER = """\
 # docs/models.md says what the bundle recognises, and docs/accelerators.md what runs on which device.
 """
 
+CARD_HEADER = """\
+# What the ML-BOM of home-coral says beyond the recipe. scripts/home_coral.py writes this file.
+"""
+
 RAW = "https://raw.githubusercontent.com/google-coral"
 TEST_DATA = "test_data/104342d2d3480b3e66203073dac24f4e2dbb4c41"
 EXTRACTOR = f"{TEST_DATA}/mobilenet_v1_1.0_224_quant_embedding_extractor"
 
 
 def main() -> None:
-    """Write the recipe, and the cases of its self-test."""
+    """Write the recipe, the cases of its self-test, and the model card."""
     for path, text in texts().items():
         path.write_text(text, encoding="utf-8")
 
 
 def texts() -> dict[Path, str]:
     """The files that are made of home's, with their content."""
-    home, home_cases = (yaml.safe_load(path.read_text(encoding="utf-8")) for path in (HOME, HOME_CASES))
-    return {CORAL: HEADER + _yaml(variant(home)), CORAL_CASES: _yaml({"cases": cases(home, home_cases["cases"])})}
+    paths = (HOME, HOME_CASES, HOME_CARD)
+    home, home_cases, home_card = (yaml.safe_load(path.read_text(encoding="utf-8")) for path in paths)
+    return {
+        CORAL: HEADER + _yaml(variant(home)),
+        CORAL_CASES: _yaml({"cases": cases(home, home_cases["cases"])}),
+        CORAL_CARD: CARD_HEADER + _yaml(card(home_card)),
+    }
 
 
 def variant(home: dict[str, Any]) -> dict[str, Any]:
@@ -85,6 +95,17 @@ def variant(home: dict[str, Any]) -> dict[str, Any]:
         "labels": {label: kept for label, about in home["labels"].items() if (kept := _heard(about)) is not None},
         **{key: home[key] for key in ("threshold", "temperature", "head", "selftest", "licences")},
     }
+
+
+def card(home: dict[str, Any]) -> dict[str, Any]:
+    """The model card: purpose and data of what is heard. Nothing was measured on an Edge TPU."""
+    limits = ["On an Edge TPU nothing was measured. On the CPU sounds score as in home.", *home["limits"][:-1]]
+    heard = [data for data in home["data"] if "sound.tflite" in data.get("models", ())]
+    heard[0] = {**heard[0], "models": [*heard[0]["models"], "sound_edgetpu.tflite"]}
+    seen = {**heard[0], "name": "ImageNet", "used_for": "training of MobileNetV1, by its makers"}
+    seen["models"] = ["scene.tflite", "scene_edgetpu.tflite"]
+    own = [data for data in home["data"] if data.get("models") == ["head.tflite"]]
+    return {"purpose": home["purpose"], "limits": limits, "data": [*heard, seen, *own]}
 
 
 def cases(home: dict[str, Any], home_cases: list[dict[str, Any]]) -> list[dict[str, Any]]:

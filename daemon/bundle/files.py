@@ -9,20 +9,23 @@ from daemon.core.errors import BundleError
 # belongs to the bundle where there is one, under either name
 LICENCES = ("LICENCE", "LICENSE")
 
+# what the bundle is made of, as a CycloneDX document; belongs to the bundle where there is one
+ML_BOM = "ml-bom.cdx.json"
+
 
 def bundle_files(directory: Path, manifest: Manifest) -> list[str]:
-    """Return the sorted paths of a bundle's files: manifest, models, licence, and self-test.
+    """Return the sorted paths of a bundle's files: manifest, models, ML-BOM, licence, self-test.
 
     Hidden files of the self-test, which editors leave, are left out. Raises BundleError where a name has other
     characters than a release may have.
     """
-    licences = {name for name in LICENCES if (directory / name).is_file()}
+    optional = {name for name in (*LICENCES, ML_BOM) if (directory / name).is_file()}
     selftest = directory / SELFTEST_DIRECTORY
     cases = {f"{SELFTEST_DIRECTORY}/{path.name}" for path in selftest.glob("[!.]*") if path.is_file()}
     for path in cases:
         if not re.fullmatch(r"[A-Za-z0-9._-]+", Path(path).name):
             raise BundleError(f"{directory / path}: expected a name of letters, digits and . _ - only; rename it")
-    return sorted({MANIFEST} | set(named_files(manifest)) | licences | cases)
+    return sorted({MANIFEST} | set(named_files(manifest)) | optional | cases)
 
 
 def named_files(manifest: Manifest) -> dict[str, tuple[str, ...]]:

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from daemon.bundle.manifest import MANIFEST, SELFTEST_DIRECTORY, Manifest
+from daemon.bundle.ml_bom_file import write_ml_bom
+from daemon.bundle.model_card import CARD, ModelCard
 from daemon.cli.bundle_models import models_of
 from daemon.core.document import MAX_DOCUMENT_BYTES, Loaded, parse_document
 from daemon.core.errors import BundleError, ChildError, DocumentError, Refused
@@ -73,12 +75,14 @@ def build_bundle(recipe_file: Path, out: Path, from_dir: Path | None, head: Path
     try:
         check_place(place, needed)
         parts = parts_of(recipe_file.parent)
+        card = _card(recipe_file.parent / CARD)
         local = None if from_dir is None else LocalFiles(from_dir)
         sources = find_sources(loaded, local, SourceCache(cache_directory()), show)
         with new_directory(place) as new:
             show("making the models")
-            _write(loaded, recipe_sha256, sources, head, new)
+            manifest = _write(loaded, recipe_sha256, sources, head, new)
             copy_parts(recipe_file.parent, parts, new)
+            write_ml_bom(new, manifest, card)
             show("running the self-test")
             _test(new, recipe_file)
             files = put(new, place, needed)
@@ -98,10 +102,17 @@ def _read(recipe_file: Path) -> tuple[Loaded[Recipe], str]:
     return parse_document(recipe_file, raw, Recipe), hashlib.sha256(raw).hexdigest()
 
 
+def _card(path: Path) -> ModelCard | None:
+    """Return the model card beside a recipe; None: there is none. Raises DocumentError, and OSError."""
+    if not path.exists():
+        return None
+    return parse_document(path, read_bounded(path, MAX_DOCUMENT_BYTES + 1), ModelCard).document
+
+
 def _write(
     loaded: Loaded[Recipe], recipe_sha256: str, sources: Mapping[str, SealedFile], head: Path | None, new: Path
-) -> None:
-    """Write models, head and manifest into a new directory. Raises Refused, and OSError."""
+) -> Manifest:
+    """Write models, head and manifest into a new directory; return the manifest. Raises Refused, and OSError."""
     tensors = models_of(loaded, sources, new)
     hashes = {"recipe": recipe_sha256} | {f"source {name}": copy.sha256 for name, copy in sources.items()}
     head_copy = None if head is None else SealedFile(head)
@@ -111,6 +122,7 @@ def _write(
     weights, bias = constructed_head(loaded, manifest) if head_copy is None else read_head(head_copy, manifest)
     (new / HEAD_FILE).write_bytes(_head_bytes(weights, bias, manifest))
     (new / MANIFEST).write_bytes(content)
+    return manifest
 
 
 def _head_bytes(weights: Array, bias: Array, manifest: Manifest) -> bytes:

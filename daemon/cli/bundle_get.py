@@ -28,7 +28,7 @@ EXAMPLE_CONFIG = MODELS.parent / "config.yaml"
 
 # what to do where the service's user may not enter a directory
 OPEN_PLACE = "let everybody enter the directories above it (chmod o+x)"
-OTHER_PROGRAM = "run the program that scripts/install has installed: sudo /usr/local/bin/perceptd"
+OTHER_PROGRAM = "run the installed program: sudo /opt/perceptd/.venv/bin/perceptd"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """`perceptd page --listen`: where systemd listens for the page of the service."""
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
-from daemon.config.places import UNIT_DIRECTORY
+from daemon.config.places import UNIT_DIRECTORIES, UNIT_DIRECTORY
 from daemon.core.errors import Refused
 from daemon.core.files import replace_file
 from daemon.web.listening import DEFAULT_ADDRESS, DEFAULT_PORT, address_of, own_socket, url_host
@@ -21,9 +22,9 @@ FreeBind=yes
 """
 
 
-def has_unit(directory: Path = UNIT_DIRECTORY) -> bool:
+def has_unit(directories: Sequence[Path] = UNIT_DIRECTORIES) -> bool:
     """Return whether systemd listens for the page of this machine."""
-    return (directory / SOCKET_UNIT).is_file()
+    return any((directory / SOCKET_UNIT).is_file() for directory in directories)
 
 
 def listens_at(directory: Path = UNIT_DIRECTORY) -> tuple[str, int]:

@@ -184,13 +184,18 @@ def _check_config(options: argparse.Namespace) -> int:
 
 
 def _add_devices(commands: "Commands") -> None:
-    devices = commands.add_parser("devices", help="list cameras and microphones")
+    devices = commands.add_parser(
+        "devices",
+        help="list cameras and microphones",
+        description="Lists cameras and microphones by the names that config.yaml takes.",
+    )
+    devices.add_argument("--network", action="store_true", help="ask the local network for ONVIF cameras too")
     add_json(devices)
     devices.set_defaults(execute=_devices)
 
 
 def _devices(options: argparse.Namespace) -> int:
-    from daemon.cli.run import devices
+    from daemon.cli.devices import devices
 
     return devices(options)
 

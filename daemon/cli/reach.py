@@ -4,13 +4,20 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from daemon.config.account import broker_and_node
 from daemon.config.mqtt import MqttConfig
-from daemon.config.places import SERVICE_CONFIG, UNIT_DIRECTORY, account_configs, find_config, node_configs, unit_files
+from daemon.config.places import (
+    SERVICE_CONFIG,
+    UNIT_DIRECTORIES,
+    account_configs,
+    find_config,
+    node_configs,
+    unit_files,
+)
 from daemon.core.errors import Refused
 
 # as in LoadCredential=mqtt-password:/etc/perceptd/mqtt-password (systemd.exec(5))
@@ -70,7 +77,7 @@ def own_account(environment: Mapping[str, str] = os.environ) -> str:
     return OWN_ACCOUNT.format(path=account_configs(environment)[1])
 
 
-def credential_problem(mqtt: MqttConfig, units: Path = UNIT_DIRECTORY) -> str | None:
+def credential_problem(mqtt: MqttConfig, units: Sequence[Path] = UNIT_DIRECTORIES) -> str | None:
     """Return where the password of the service's account is, if it is a credential of systemd; else None."""
     if mqtt.password is not None or mqtt.password_file is not None or "CREDENTIALS_DIRECTORY" in os.environ:
         return None

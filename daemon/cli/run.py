@@ -1,14 +1,12 @@
-"""`perceptd run` and `devices`: a node, and the devices that it can use."""
+"""`perceptd run`: a node, until it is stopped."""
 
 import argparse
-import dataclasses
 import faulthandler
 import gc
 import json
 import logging
 import os
 import signal
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -19,7 +17,7 @@ from daemon.config.node import Config
 from daemon.config.places import find_config, node_configs
 from daemon.config.problems import problems_by_line
 from daemon.core.document import Loaded
-from daemon.core.errors import EXIT_DAMAGED, DocumentError, PerceptdError, Refused, SourceError, shortage_behind
+from daemon.core.errors import EXIT_DAMAGED, DocumentError, PerceptdError, Refused, shortage_behind
 from daemon.core.logs import RememberedLog, set_level, start_logging
 from daemon.doctor.report import print_report
 from daemon.node.local_host import LocalHost
@@ -32,8 +30,6 @@ from daemon.node.systemd import Notifier
 from daemon.node.wiring import build
 from daemon.runtime.child_main import Failed, give_way
 from daemon.runtime.thread_loop import survive
-from daemon.sources.microphone import MicrophoneDevice, list_microphones
-from daemon.sources.v4l2 import list_cameras
 from daemon.updates.startup import Startup
 
 log = logging.getLogger(__name__)
@@ -181,30 +177,3 @@ class Nodes:
         set_level(config.document.log_level)
         self.config, self.startup = config, startup
         return node
-
-
-def devices(options: argparse.Namespace) -> int:
-    """List cameras and microphones; return 1 when the microphones cannot be listed."""
-    cameras, (microphones, trouble) = list_cameras(), _microphones()
-    if options.json:
-        listed = {
-            "cameras": [dataclasses.asdict(camera) for camera in cameras],
-            "microphones": [dataclasses.asdict(microphone) for microphone in microphones],
-        }
-        print(json.dumps(listed, indent=2))
-    else:
-        for title, found in (("cameras", cameras), ("microphones", microphones)):
-            print(f"{title}:" if found else f"{title}: none found")
-            for device in found:
-                print(f"  {device}")
-    if trouble is not None:
-        print(trouble, file=sys.stderr)
-    return 0 if trouble is None else 1
-
-
-def _microphones() -> tuple[list[MicrophoneDevice], str | None]:
-    """Return the microphones, and the reason if they cannot be listed."""
-    try:
-        return list_microphones(), None
-    except SourceError as error:
-        return [], str(error)

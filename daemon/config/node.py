@@ -154,6 +154,12 @@ def state_directory(config: Config, environment: Mapping[str, str] = os.environ)
     return Path(base) / "perceptd" / config.node
 
 
+def runtime_directory(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Return systemd's directory in memory that outlives a restart of the service; None where there is none."""
+    given = environment.get("RUNTIME_DIRECTORY")
+    return Path(given.split(":")[0]) if given else None
+
+
 def state_directories(config: Loaded[Config]) -> list[Path]:
     """Return the directories where the state of the node may be, the most probable one first."""
     states = [state_directory(config.document)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from daemon.core.errors import DocumentError
 
-# what scripts/install writes
+# what an installation writes
 SERVICE_CONFIG = Path("/etc/perceptd/config.yaml")
 
 # of the service, as its unit says
@@ -16,7 +16,10 @@ SERVICE_STATE = Path("/var/lib/perceptd")
 SERVICE_SOCKET = Path("/run/perceptd/local.sock")
 PAGE_STATE = Path("/var/lib/perceptd-page")
 
+# where scripts/install and an administrator put units and drop-ins
 UNIT_DIRECTORY = Path("/etc/systemd/system")
+# the Debian package puts its units into the first; what lies in the second overrides them
+UNIT_DIRECTORIES = (Path("/usr/lib/systemd/system"), UNIT_DIRECTORY)
 
 
 def node_configs() -> list[Path]:
@@ -58,7 +61,11 @@ def find_config(places: Sequence[Path]) -> Path:
     raise DocumentError([f"no config: there is no {missing}; name one by --config FILE"])
 
 
-def unit_files(directory: Path = UNIT_DIRECTORY) -> list[Path]:
+def unit_files(directories: Sequence[Path] = UNIT_DIRECTORIES) -> list[Path]:
     """Return the file of the installed service's unit and its drop-ins, in the order in which systemd reads them."""
-    files = [directory / "perceptd.service", *sorted((directory / "perceptd.service.d").glob("*.conf"))]
-    return [file for file in files if file.is_file()]
+    units = [unit for directory in directories if (unit := directory / "perceptd.service").is_file()]
+    # of two drop-ins with one name, that of the last directory counts
+    drop_ins = {
+        file.name: file for directory in directories for file in (directory / "perceptd.service.d").glob("*.conf")
+    }
+    return [*units[-1:], *(drop_ins[name] for name in sorted(drop_ins) if drop_ins[name].is_file())]

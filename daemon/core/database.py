@@ -4,6 +4,7 @@ The files are looked at by name, and none of them is opened here once SQLite has
 database drops the locks of its process, and with them the protection from a second process.
 """
 
+import errno
 import logging
 import os
 import sqlite3
@@ -20,6 +21,19 @@ log = logging.getLogger(__name__)
 Identity = tuple[int, int]
 
 FILE_MODE = 0o600
+
+# of a question about the version: whoever waits longer finds that another process uses the file
+VERSION_TIMEOUT_S = 0.1
+
+
+class LaterVersion(sqlite3.OperationalError):
+    """A later version of this program has written a database, which stays as it is."""
+
+    def __init__(self, found: int, newest: int) -> None:
+        super().__init__(
+            f"a later version of perceptd has written it (version {found}, this one reads {newest}); the next start of "
+            "the node sets it aside"
+        )
 
 
 def open_database(
@@ -89,6 +103,36 @@ def transaction(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         if database.in_transaction:
             database.execute("ROLLBACK")
         raise
+
+
+def check_version(database: sqlite3.Connection, newest: int) -> int:
+    """Return the version of a database, 0 for a new one. Raises LaterVersion."""
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version > newest:
+        raise LaterVersion(version, newest)
+    return int(version)
+
+
+def database_version(path: Path) -> int | None:
+    """Return the version of a closed database, whose journal is part of its file afterwards; None: it is damaged.
+
+    Raises OSError with EBUSY where another process uses it.
+    """
+    try:
+        database = open_database(path, ("trusted_schema = OFF",), VERSION_TIMEOUT_S)
+        try:
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+        finally:
+            database.close()
+    except ForeignFile:
+        return None
+    except sqlite3.OperationalError as error:
+        raise OSError(errno.EBUSY, str(error), str(path)) from error
+    except sqlite3.Error:
+        return None
+    if any(beside.exists() and beside.stat().st_size > 0 for beside in files_beside(path)[::2]):
+        raise OSError(errno.EBUSY, "another process uses it", str(path))
+    return int(version)
 
 
 def check_integrity(database: sqlite3.Connection) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from daemon.config.bundle_places import OWN_BUNDLES
-from daemon.config.places import UNIT_DIRECTORY, unit_files
+from daemon.config.places import UNIT_DIRECTORIES, unit_files
 from daemon.runtime.child import Child
 from daemon.runtime.child_main import Failed
 
-# what scripts/install creates
+# what an installation creates
 USER = "perceptd"
 
 # directories that a setting of the unit hides from the service (systemd.exec(5))
@@ -72,7 +72,7 @@ class Denial:
         return f"{self.need.where}: {self.found}; {self.remedy}"
 
 
-def find_service(units: Path = UNIT_DIRECTORY) -> Service | None:
+def find_service(units: Sequence[Path] = UNIT_DIRECTORIES) -> Service | None:
     """Return the installed service; None where this process is not root, or no service is installed."""
     if os.geteuid() != 0:
         return None

@@ -10,6 +10,7 @@ from typing import Literal
 from daemon.core.database import FILE_MODE
 from daemon.core.errors import HistoryError
 from daemon.core.files import ForeignFile, check_own_directory, open_own, remove, sync_directory
+from daemon.core.versions import aside_of
 from daemon.history.records import KeptEvent, Paths
 from daemon.history.rows import MAX_FILE_BYTES
 
@@ -120,7 +121,9 @@ def name_files(clips: Path, events: Iterable[KeptEvent], with_open_clip: Collect
 
 
 def remove_aside(directory: Path) -> None:
-    """Remove what was set aside when the index was damaged. Raises OSError."""
+    """Remove what was set aside: a damaged index, and histories that a later version has written. Raises OSError."""
+    for later in aside_of(directory):
+        remove(later)
     for name in (DATABASE, CLIPS):
         aside = (directory / name).with_suffix(ASIDE)
         if os.path.lexists(aside):

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from daemon.core.database import check_integrity, transaction
+from daemon.core.database import check_integrity, check_version, transaction
 from daemon.core.errors import HistoryError
 
 VERSION = 1
@@ -61,8 +61,7 @@ END""",
 def create_or_check(database: sqlite3.Connection) -> None:
     """Create the tables in a new database; check those of another one. Raises sqlite3.DatabaseError for damage."""
     with transaction(database):
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version == 0:
+        if check_version(database, VERSION) == 0:
             for table in _TABLES:
                 database.execute(table)
             database.execute("INSERT INTO totals VALUES (0, 0, 0, 0)")
@@ -74,15 +73,9 @@ def create_or_check(database: sqlite3.Connection) -> None:
 def check(database: sqlite3.Connection) -> None:
     """Check the tables of a database, but not every page.
 
-    Raises sqlite3.DatabaseError for damage, and HistoryError for a file of a later version of this program.
+    Raises sqlite3.DatabaseError for damage, LaterVersion, and HistoryError for a file without tables.
     """
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    if version > VERSION:  # somebody has gone back, and may go forward again: nothing is set aside
-        raise HistoryError(
-            "disk",
-            f"a later version of perceptd has written the history (format {version}, this one reads {VERSION}): "
-            "install that version again, or remove the directory `history`",
-        )
+    version = check_version(database, VERSION)
     if version == 0 and not database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
         raise HistoryError("unknown", "the daemon is just making the history; no event was kept yet")
     if version != VERSION:

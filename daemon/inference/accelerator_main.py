@@ -42,7 +42,7 @@ def serve(request: str) -> NoReturn:
     # Read-only: a library with a memory fault cannot overwrite the inputs.
     input_memory = memoryview(mmap.mmap(parts["inputs"], 0, access=mmap.ACCESS_READ))
     output_memory = memoryview(mmap.mmap(parts["outputs"], 0))
-    networks = [_load(parts["device"], model) for model in models]
+    networks = [load_network(parts["device"], model) for model in models]
     outputs = [[_tensor(output_memory, spec, spec["offset"]) for spec in model["outputs"]] for model in models]
     inputs = [
         (region["model"], _tensor(input_memory, models[region["model"]]["input"], region["offset"]))
@@ -112,7 +112,8 @@ class InterpretedNetwork:
             target[...] = self._interpreter.get_tensor(index)
 
 
-def _load(device: Mapping[str, Any], model: Mapping[str, Any]) -> Network:
+def load_network(device: Mapping[str, Any], model: Mapping[str, Any]) -> Network:
+    """Return a model on a device. Raises Failed when the device or the model cannot be loaded."""
     if device["kind"] == "gpu":
         return CompiledNetwork(model, "GPU")
     return InterpretedNetwork(model, [_delegate(device)] if device["kind"] == "delegate" else [])

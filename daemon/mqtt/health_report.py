@@ -76,6 +76,7 @@ class HealthReport(Payload):
     trouble: Reason = None
     reload_problem: Reason = None
     metrics_problem: Reason = None
+    state_problem: Reason = None
     streams: Annotated[dict[Name, StreamReport], Field(max_length=64)] = {}
     accelerators: Annotated[dict[Name, AcceleratorReport], Field(max_length=64)] = {}
     mqtt: MqttReport = MqttReport()
@@ -131,6 +132,8 @@ def remarks(report: HealthReport) -> list[str]:
         found.append(f"teaching: {clean(report.teaching.problem, MAX_CHANGE)}")
     if report.metrics_problem is not None:
         found.append(clean(report.metrics_problem, MAX_CHANGE))
+    if report.state_problem is not None:
+        found.append(clean(report.state_problem, MAX_CHANGE))
     return found
 
 

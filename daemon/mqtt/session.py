@@ -77,8 +77,9 @@ class Session:
         waits: Waits = STANDARD,
         *,
         hears_births: bool = True,
+        memory: Path | None = None,
     ) -> None:
-        """`state_directory` holds the outbox; it is made when the session starts.
+        """`state_directory` holds the outbox; it is made when the session starts. `memory`: see Outbox.
 
         `hears_births`: whether to listen for starts of Home Assistant.
 
@@ -95,7 +96,8 @@ class Session:
         # will cannot come after the new "online".
         self._endpoint = endpoint_of(config, f"perceptd-{node}", will=self._topics.availability(OFFLINE))
         self._state = SharedState(self._topics, self.counters)
-        self._outbox = Outbox(state_directory / "outbox.sqlite3", node, config.outbox, self.counters, self._state)
+        outbox = state_directory / "outbox.sqlite3"
+        self._outbox = Outbox(outbox, node, config.outbox, self.counters, self._state, memory)
         self._thread: SessionThread | None = None
         # who hears what is published, whether or not there is a broker; None: nobody does
         self.listener: Listener | None = None

@@ -40,7 +40,7 @@ class NodeTopics:
 class SharedState:
     """The messages to send, and the state of the connection. Implements EventQueue for the outbox.
 
-    Whoever changes an attribute holds `changed`. `room` and `put` take it; the other methods expect it.
+    Whoever changes an attribute holds `changed`. Methods for the outbox take it; the other methods expect it.
     """
 
     def __init__(self, topics: NodeTopics, counters: Counters) -> None:
@@ -131,6 +131,11 @@ class SharedState:
         """Return how many more events of the outbox can be queued. Called on the outbox's thread."""
         with self.changed:
             return 0 if self.is_outbox_over else self.send_queue.qos1_room
+
+    def is_connected(self) -> bool:
+        """Return whether there is a broker. Called on the outbox's thread."""
+        with self.changed:
+            return self.connected
 
     def put(self, entries: Sequence[Entry]) -> None:
         """Queue events of the outbox. Called on the outbox's thread."""

@@ -4,7 +4,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from daemon.core.errors import InputError, TeachingError
+from daemon.core.errors import InputError
 from daemon.core.records import Counters
 from daemon.core.timing import NS_PER_S, wall_seconds
 from daemon.node.teaching_input import TeachingInput
@@ -12,6 +12,7 @@ from daemon.teaching import gathering
 from daemon.teaching.gathering import Gathering
 from daemon.teaching.records import BackgroundMoment
 from daemon.teaching.store import TeachingStore
+from daemon.teaching.unwritten import Unwritten
 
 # what is encoded for one moment; of what it gives, the last moment counts
 WINDOW_NS = NS_PER_S
@@ -31,11 +32,13 @@ class _Place:
 class Background:
     """Gathers the background of all live streams. Used by the thread `teaching`.
 
-    `counters` counts as dropped the moments that could not be encoded or stored.
+    `counters` counts as dropped the moments that could not be encoded or stored. `unwritten` has those that wait to
+    be stored.
     """
 
     def __init__(self, live: TeachingInput, counters: Counters) -> None:
         self._live, self._counters = live, counters
+        self.unwritten = Unwritten(counters)
         self._encoders: Mapping[str, str] = {}
         self._openings = 0
         self._places: dict[str, _Place] = {}
@@ -46,9 +49,9 @@ class Background:
             place.gathering = gathering.show(place.gathering, start_ns, end_ns)
 
     def look(self, store: TeachingStore, labels: Collection[str], now_ns: int) -> bool:
-        """Take and store the moments that are due; return whether there are others now. `labels` are the taught ones.
+        """Take the moments that are due; return whether there are others now. `labels` are the taught ones.
 
-        Raises TeachingError when the disk refuses one.
+        Raises TeachingError when the disk fails.
         """
         has_changed = (self._live.bundle.encoders, store.openings) != (self._encoders, self._openings)
         if has_changed:
@@ -58,11 +61,12 @@ class Background:
             place.gathering = gathering.follow_events(place.gathering, is_open, now_ns)
             if not self._live.is_paused(stream):
                 self._take(stream, place, now_ns)
-            has_changed |= self._settle(store, place, now_ns)
+            has_changed |= self._settle(place, now_ns)
         return has_changed
 
     def _begin(self, store: TeachingStore) -> None:
         """Begin anew with the encoders of the active bundle, and with what is stored of them."""
+        self.unwritten.write(store)
         self._encoders, self._openings = self._live.bundle.encoders, store.openings
         self._places = {
             stream: _Place(
@@ -92,14 +96,10 @@ class Background:
         place.moments[newest_ns] = BackgroundMoment(stream, taken_s, shown.encoders, vectors)
         place.gathering = gathering.take(place.gathering, newest_ns, hour)
 
-    def _settle(self, store: TeachingStore, place: _Place, now_ns: int) -> bool:
+    def _settle(self, place: _Place, now_ns: int) -> bool:
         place.gathering, settled = gathering.settle(place.gathering, now_ns)
         waiting = {each.at_ns for each in place.gathering.waiting}
         moments, place.moments = place.moments, {at: each for at, each in place.moments.items() if at in waiting}
-        for number, at_ns in enumerate(settled):
-            try:
-                store.add_background(moments[at_ns])
-            except TeachingError:
-                self._counters.drop("background", len(settled) - number)
-                raise
+        for at_ns in settled:
+            self.unwritten.add_background(moments[at_ns])
         return bool(settled)

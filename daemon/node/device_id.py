@@ -1,4 +1,7 @@
-"""The id of this device: random, and stored in the state directory, so that every run on it has the same one."""
+"""The id of this device: random, and stored in the state directory, so that every run on it has the same one.
+
+Version 1 of the file is one line of 32 hexadecimal digits. A later version must begin with `version N`.
+"""
 
 import logging
 import re
@@ -9,6 +12,8 @@ from daemon.core.errors import shortage_behind
 from daemon.core.files import read_own, replace_file
 
 log = logging.getLogger(__name__)
+
+VERSION = 1
 
 # 32 hexadecimal digits and a line end
 MAX_BYTES = 64

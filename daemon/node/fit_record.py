@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
@@ -45,9 +45,11 @@ class FitBasis(StrictModel):
 class FitRecord(StrictModel):
     """The latest fit that the updater has accepted: its basis, the bundle that it gave, and its report.
 
-    `number` is the highest one in the version of a bundle so far. Without a bundle the base was requested.
+    `number` is the highest one in the version of a bundle so far. Without a bundle the base was requested. `version` is
+    that of the file.
     """
 
+    version: Literal[1] = 1
     number: Count = 0
     basis: FitBasis | None = None
     bundle: str | None = None

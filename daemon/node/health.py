@@ -134,6 +134,7 @@ class Health(_Part):
     have ended. It is `failed` while a loop of the daemon hangs or has ended too early; `trouble` then names the loop.
     `reload_problem` says why the config was not read again at the latest request.
     `metrics_problem` says why metrics are not served although the config asks for them.
+    `state_problem` says which files of the state directory were set aside because a later version has written them.
     `bundle_changed` says how the bundle's directory differs from what runs; null: it does not.
     """
 
@@ -147,6 +148,7 @@ class Health(_Part):
     trouble: str | None
     reload_problem: str | None
     metrics_problem: str | None
+    state_problem: str | None
     bundle: str
     bundle_changed: str | None
     streams: dict[str, StreamHealth]

@@ -17,7 +17,7 @@ def substance(health: Health) -> Hashable:
     """
     mqtt = health.mqtt
     return (
-        (health.status, health.trouble, health.reload_problem, health.metrics_problem),
+        (health.status, health.trouble, health.reload_problem, health.metrics_problem, health.state_problem),
         (health.bundle, health.bundle_changed, health.teaching.problem, health.history.problem),
         (mqtt.connected, mqtt.reason, tuple(mqtt.refused_subscriptions), mqtt.outbox.trouble),
         tuple((modality, encoder.device) for modality, encoder in health.encoders.items()),

@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Collection
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
-from pydantic import RootModel, ValidationError
+from pydantic import ValidationError, model_validator
 
 from daemon.config.mqtt import TopicLevel
+from daemon.core.document import StrictModel
 from daemon.core.files import read_own, replace_file
 from daemon.core.records import Counters
 from daemon.mqtt.broker.limits import BrokerLimits
@@ -28,7 +29,18 @@ PACKET_BYTES = 1_000
 # of the file that names the streams
 MAX_FILE_BYTES = 100_000
 
-_Streams = RootModel[list[TopicLevel]]
+
+class SnapshotFile(StrictModel):
+    """The streams that have a retained snapshot. `version` is that of the file."""
+
+    version: Literal[1] = 1
+    streams: list[TopicLevel] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older(cls, document: object) -> object:
+        """Take the list that perceptd 0.7 has written."""
+        return {"streams": document} if isinstance(document, list) else document
 
 
 class SnapshotSession(Protocol):
@@ -79,7 +91,7 @@ class SnapshotTopics:
     def begin(self) -> None:
         """Remove the snapshots of streams that have none any more. Waits for the disk."""
         try:
-            self._stored = frozenset(_Streams.model_validate_json(read_own(self._path, MAX_FILE_BYTES)).root)
+            self._stored = frozenset(SnapshotFile.model_validate_json(read_own(self._path, MAX_FILE_BYTES)).streams)
         except FileNotFoundError:
             return
         except (OSError, ValidationError):
@@ -124,7 +136,7 @@ class SnapshotTopics:
         if streams == self._stored:
             return
         try:
-            replace_file(self._path, _Streams(sorted(streams)).model_dump_json().encode())
+            replace_file(self._path, SnapshotFile(streams=sorted(streams)).model_dump_json().encode())
         except OSError as error:
             log.warning("%s: %s; a snapshot may stay with the broker when it is turned off", self._path, error.strerror)
         else:

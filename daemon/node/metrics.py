@@ -85,6 +85,7 @@ def _node(health: Health) -> Iterator[Metric]:
         "outbox": health.mqtt.outbox.trouble,
         "teaching": health.teaching.problem,
         "history": health.history.problem,
+        "state": health.state_problem,
     }
     rows = [((part,), float(problem is not None)) for part, problem in problems.items()]
     yield _gauge("problem", "Whether a part of the node has a problem, which health tells in words.", rows, "part")

@@ -209,6 +209,7 @@ class Node:
                 reload.problem,
                 self.bundle_watch.change,
                 self.metrics.problem,
+                self.reporter.state_problem,
             )
             trouble = service.look(
                 self.reporter.sources(),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reporter:
-    """Makes the health payload of a running node. Callable from any thread."""
+    """Makes the health payload of a running node. Callable from any thread. For `state_problem` see Health."""
 
     node: str
     device: DeviceId
@@ -36,6 +36,7 @@ class Reporter:
     bundle_watch: BundleWatch
     teacher: Teacher | NoTeacher
     historian: "Historian | NoHistorian"
+    state_problem: str | None
 
     def health(
         self,
@@ -58,6 +59,7 @@ class Reporter:
             trouble=trouble,
             reload_problem=reload_problem,
             metrics_problem=metrics_problem,
+            state_problem=self.state_problem,
             bundle=recogniser.bundle.manifest.id,
             bundle_changed=self.bundle_watch.change,
             streams=streams,

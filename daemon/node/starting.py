@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from daemon.bundle.bundle import load_bundle
-from daemon.config.node import Config, models_directory
+from daemon.config.node import Config, models_directory, state_directory
 from daemon.core.document import Loaded
 from daemon.core.errors import Refused, UpdateError
+from daemon.node.state_files import set_later_state_aside
 from daemon.node.stop_request import StopRequest
 from daemon.node.wiring import build
 from daemon.updates.policy import BuiltInBundle
@@ -22,8 +23,10 @@ log = logging.getLogger(__name__)
 def find_startup(config: Config, *, counts: bool = True) -> Startup | None:
     """Read which bundle is active; return None when the node's bundles are not replaced.
 
+    Files of the state directory that a later version of perceptd has written are set aside first: nothing is open now.
     `counts`: see Startup. Raises Refused when neither the config's own bundle nor another one is known.
     """
+    set_later_state_aside(state_directory(config))
     if not config.replaces_bundles:
         return None
     directory, has_source = models_directory(config), config.models.source is not None

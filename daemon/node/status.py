@@ -34,6 +34,7 @@ def reasons(health: Health) -> list[str]:
             health.reload_problem,
             health.bundle_changed,
             health.metrics_problem,
+            health.state_problem,
         ),
     ]
 
@@ -50,8 +51,9 @@ def node_reasons(
     reload_problem: str | None,
     bundle_changed: str | None,
     metrics_problem: str | None,
+    state_problem: str | None,
 ) -> list[str]:
-    """Return what is wrong with the node beside its streams and devices; for the last three see Health."""
+    """Return what is wrong with the node beside its streams and devices; for the last four see Health."""
     refused = mqtt.refused_subscriptions
     found = [
         f"the MQTT broker refuses subscriptions to {', '.join(refused)}" if refused else None,
@@ -61,6 +63,7 @@ def node_reasons(
         None if teaching.problem is None else f"teaching: {teaching.problem}",
         None if history.problem is None else f"history: {history.problem}",
         metrics_problem,
+        state_problem,
     ]
     return [reason for reason in found if reason is not None]
 

@@ -1,5 +1,6 @@
 """Which streams, cameras and microphones are closed on request, in memory and on disk."""
 
+import json
 import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -11,10 +12,17 @@ from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
 from daemon.core.errors import shortage_behind
 from daemon.core.files import read_own, replace_file
+from daemon.core.versions import aside_of
 
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 100_000
+
+VERSION = 1
+
+# An entry of this name holds the version of the file. No stream has it, and perceptd 0.7 takes it for one that it does
+# not know: with any other entry it would close everything.
+VERSION_ENTRY = ""
 
 
 class Switch(BaseModel):
@@ -69,20 +77,23 @@ class SwitchFile:
             stored = _Switches.model_validate_json(read_own(self.path, MAX_BYTES)).root
             self._is_stored = True
         except FileNotFoundError:
+            if aside_of(self.path):
+                return self._all_closed(streams, "it was set aside, because a later version of perceptd has written it")
             stored = {}
         except (OSError, ValidationError) as error:
             if shortage_behind(error) is not None:
                 raise
-            reason = error.strerror if isinstance(error, OSError) else "it is damaged"
-            log.error(
-                "%s cannot be read (%s): all streams are paused and muted until they are resumed", self.path, reason
-            )
-            return dict.fromkeys(streams, Switch(paused=True, muted=True))
+            return self._all_closed(streams, str(error.strerror) if isinstance(error, OSError) else "it is damaged")
         return {stream: stored.get(stream, Switch()) for stream in streams}
+
+    def _all_closed(self, streams: Sequence[str], reason: str) -> dict[str, Switch]:
+        log.error("%s cannot be read (%s): all streams are paused and muted until they are resumed", self.path, reason)
+        return dict.fromkeys(streams, Switch(paused=True, muted=True))
 
     def save(self, switches: Mapping[str, Switch]) -> None:
         """Replace the file, whole or not at all. Waits for the disk. Raises OSError."""
-        replace_file(self.path, _Switches(dict(switches)).model_dump_json().encode())
+        streams = {name: switch.model_dump() for name, switch in switches.items()}
+        replace_file(self.path, json.dumps({VERSION_ENTRY: {"version": VERSION}, **streams}).encode())
         self._is_stored, self._is_missed = True, False
 
     def restore(self, switches: Mapping[str, Switch]) -> None:

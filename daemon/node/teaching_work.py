@@ -32,6 +32,7 @@ from daemon.node.teaching_file import TeachingFile
 from daemon.node.teaching_inbox import STOPPING, TeachingCommand
 from daemon.node.teaching_input import TaughtOnto, TeachingInput
 from daemon.node.teaching_state import LabelFacts, TeachingFacts, can_be_fitted, known_places, lost_label
+from daemon.teaching.records import NEEDED_BACKGROUND
 from daemon.teaching.store import TeachingStore
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class TeachingWork:
         self._config, self._answers, self._counters = config, answers, counters
         self._live, self._file, self._presses = parts.live, parts.file, parts.presses
         self._background, self._encoding = parts.background, parts.encoding
+        self._unwritten = parts.background.unwritten
         self._fits, self._derivation = parts.fits, parts.derivation
         self._reviewer = Reviewer()
         self._labels: tuple[int, list[LabelFacts]] | None = None
@@ -88,6 +90,7 @@ class TeachingWork:
         request, arguments = command.request, command.arguments
         try:
             store = self._file.open(now_ns)
+            self._unwritten.write(store)  # a command may be about an event that has just ended
             if isinstance(arguments, TeachArguments):
                 self._press(store, command, arguments)
                 return
@@ -132,7 +135,9 @@ class TeachingWork:
             self._counters.drop("stopping")
             self._refuse(request, InvalidCommand(STOPPING))
         try:
-            self._store_peaks(self._file.open(now_ns))
+            store = self._file.open(now_ns)
+            self._take_peaks(store)
+            self._unwritten.write(store)
         except TeachingError as error:
             self._note(error)
         self._derivation.close()
@@ -140,7 +145,7 @@ class TeachingWork:
         self._file.close()
 
     def _look(self, store: TeachingStore, now_ns: int) -> None:
-        self._store_peaks(store)
+        self._take_peaks(store)
         labels = self._label_facts(store)
         if labels:
             store.forget_problem()
@@ -150,6 +155,8 @@ class TeachingWork:
         self._encoding.look(store)
         known = self._background_counts(store, now_ns)
         places = {name: known.get(name, 0) for name in sorted(self._live.streams)}
+        is_new = any(count < NEEDED_BACKGROUND for count in places.values())
+        self._unwritten.write_due(store, now_ns, is_urgent=is_new)
         wanted = self._wanted(store, places, self._goal(store, labels, known))
         if not self._derivation.look(store, wanted, self._live.bundle, now_ns):
             self._fits.look(wanted, now_ns)
@@ -195,14 +202,9 @@ class TeachingWork:
         else:
             self._done(press.request, taken.done)
 
-    def _store_peaks(self, store: TeachingStore) -> None:
-        peaks = self._live.ended_peaks()
-        for done, peak in enumerate(peaks):
-            try:
-                store.add_peak(peak)
-            except TeachingError:
-                self._counters.drop("peak", len(peaks) - done)
-                raise
+    def _take_peaks(self, store: TeachingStore) -> None:
+        for peak in self._live.ended_peaks():
+            self._unwritten.add_peak(peak)
             self._reviewer.consider(store, peak, self._live.bundle)
         for peak in self._live.near_misses():
             self._reviewer.consider(store, peak, self._live.bundle, recognised=False)
@@ -218,7 +220,7 @@ class TeachingWork:
         """Return the moments of background of each stream. To count them takes a while on a slow card."""
         bundle = self._live.bundle
         if self._places_of is not bundle or now_ns - self._counted_ns >= RECOUNT_NS:
-            self._places = store.background_counts(bundle.encoders)
+            self._places = self._unwritten.counts(bundle.encoders, store.background_counts(bundle.encoders))
             self._places_of, self._counted_ns = bundle, now_ns
         return self._places
 

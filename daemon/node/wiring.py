@@ -16,6 +16,7 @@ from daemon.config.node import (
     history_directory,
     local_socket,
     models_directory,
+    runtime_directory,
     state_directory,
     teaching_database,
 )
@@ -55,6 +56,7 @@ from daemon.node.node import Node, Updates
 from daemon.node.peaks import PeakQueue
 from daemon.node.presses import Presses
 from daemon.node.reports import Reporter
+from daemon.node.state_files import state_problem
 from daemon.node.stop_request import StopRequest
 from daemon.node.stream import Stream, is_in_order
 from daemon.node.stream_publisher import Identity, PublishedBundle, StreamPublisher
@@ -94,7 +96,8 @@ def build(
     changed = threading.Event()
     latencies = Latencies()
     announced = LedgerFile(state / FILE_NAME, settings)
-    session = Session(settings.mqtt, settings.node, state, hears_births=hears_births(settings, announced.ledger))
+    births = hears_births(settings, announced.ledger)
+    session = Session(settings.mqtt, settings.node, state, hears_births=births, memory=runtime_directory())
     counters = {name: {modality: Counters() for modality in MODALITIES} for name in settings.streams}
     errors = ErrorCount(counters.values(), session.counters)
     publishers = {name: _publisher(name, settings, session, latencies) for name in settings.streams}
@@ -126,7 +129,16 @@ def build(
     bundle_watch = BundleWatch(active, on_change=changed.set)
     device_id = DeviceId(state / "device_id")
     reporter = Reporter(
-        settings.node, device_id, monotonic_ns(), session, streams, latencies, bundle_watch, teacher, historian
+        settings.node,
+        device_id,
+        monotonic_ns(),
+        session,
+        streams,
+        latencies,
+        bundle_watch,
+        teacher,
+        historian,
+        state_problem(state),
     )
     models = None if updates is None else updates.topic
     metrics = _metrics(settings, MetricsInput(reporter, active, publishers, models), changed)

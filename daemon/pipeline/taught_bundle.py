@@ -10,8 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from daemon.bundle.bundle import Bundle, load_bundle
-from daemon.bundle.files import bundle_files
+from daemon.bundle.files import ML_BOM, bundle_files
 from daemon.bundle.manifest import MANIFEST, Manifest
+from daemon.bundle.ml_bom_file import read_card, write_ml_bom
 from daemon.bundle.taught import Taught, TaughtLabel
 from daemon.core.document import dump_document, parse_document
 from daemon.core.errors import BundleError
@@ -154,10 +155,20 @@ def _write(base: Bundle, target: Path, copied: list[str], written: Mapping[str, 
         for name, content in written.items():
             with create_own(target / name) as file:
                 file.write(content)
+        _renew_ml_bom(target, parse_document(target / MANIFEST, written[MANIFEST], Manifest).document)
     except BaseException:
         with suppress(OSError):
             remove(target)
         raise
+
+
+def _renew_ml_bom(target: Path, manifest: Manifest) -> None:
+    """Write the ML-BOM anew, with the model card of the base. One that others have made describes other files."""
+    if (target / ML_BOM).is_file():
+        card = read_card(target)
+        (target / ML_BOM).unlink()
+        if card is not None:
+            write_ml_bom(target, manifest, card)
 
 
 def _copy(base: Bundle, name: str, target: Path) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO
@@ -13,12 +13,16 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from tuf.api.metadata import TargetFile, Targets
 
-from daemon.bundle.files import bundle_files
+from daemon.bundle.bundle import load_bundle
+from daemon.bundle.files import ML_BOM, bundle_files
 from daemon.bundle.manifest import MANIFEST, Manifest
+from daemon.bundle.ml_bom import ml_bom
+from daemon.bundle.ml_bom_file import MAX_ML_BOM_BYTES
+from daemon.bundle.ml_bom_reader import renewed
 from daemon.bundle.release import FileEntry, Release, ReleaseInfo, oldest_perceptd, version_key
 from daemon.core.document import validator_text
 from daemon.core.errors import BundleError
-from daemon.core.files import removed_on_error, sync_directory
+from daemon.core.files import read_bounded, removed_on_error, replace_file, sync_directory
 
 # the field under `custom` of the manifest's target
 CUSTOM = "perceptd"
@@ -32,7 +36,8 @@ CHUNK_BYTES = 1 << 20
 def describe_release(directory: Path, manifest: Manifest, needs_perceptd: str, memory_mb: int) -> Release:
     """Return the release of a bundle.
 
-    Its `needs_perceptd` is raised to the version that reads all keys of the manifest.
+    Its `needs_perceptd` is raised to the version that reads all keys of the manifest. A bundle whose ML-BOM is
+    missing or describes other files gets a new one.
     Raises BundleError when its name, version or files cannot be published.
     """
     if manifest.is_local:
@@ -43,10 +48,25 @@ def describe_release(directory: Path, manifest: Manifest, needs_perceptd: str, m
     try:
         needs = oldest_perceptd(manifest, needs_perceptd)
         info = ReleaseInfo(name=manifest.name, version=manifest.version, needs_perceptd=needs, memory_mb=memory_mb)
-        return Release(signed=info, files=tuple(_entry(directory, path) for path in bundle_files(directory, manifest)))
+        files = [_entry(directory, path) for path in bundle_files(directory, manifest)]
+        return Release(signed=info, files=_with_ml_bom(directory, manifest, files))
     except ValidationError as error:
         problems = "; ".join(_problem_text(problem) for problem in error.errors(include_url=False))
         raise BundleError(f"{directory}: cannot be published: {problems}") from error
+
+
+def copy_part(bundle: Path, release: Release, entry: FileEntry, target: Path, mode: int = 0o600) -> None:
+    """Copy one file of a release from its bundle, and the ML-BOM as it was described.
+
+    Raises BundleError when its content has changed since then, and OSError.
+    """
+    if entry.path != ML_BOM:
+        copy_file(bundle, entry, target, mode)
+        return
+    content = _ml_bom(bundle, load_bundle(bundle).manifest, release.files)
+    if hashlib.sha256(content).hexdigest() != entry.sha256:
+        raise BundleError(f"{bundle}: has changed since it was hashed; add the bundle again")
+    replace_file(target, content, mode)
 
 
 def copy_file(directory: Path, entry: FileEntry, target: Path, mode: int = 0o600) -> None:
@@ -114,6 +134,21 @@ def sort_releases(unsorted: Iterable[Release]) -> list[Release]:
 def _problem_text(problem: ErrorDetails) -> str:
     key = ".".join(map(str, problem["loc"]))
     return f"{key}: {problem['msg']}" if key else validator_text(problem)
+
+
+def _with_ml_bom(directory: Path, manifest: Manifest, files: list[FileEntry]) -> tuple[FileEntry, ...]:
+    """Return the files of a release, with an ML-BOM that describes them."""
+    content = _ml_bom(directory, manifest, files)
+    made = FileEntry(path=ML_BOM, length=len(content), sha256=hashlib.sha256(content).hexdigest())
+    return tuple(sorted([*(entry for entry in files if entry.path != ML_BOM), made], key=attrgetter("path")))
+
+
+def _ml_bom(directory: Path, manifest: Manifest, files: Sequence[FileEntry]) -> bytes:
+    """Return the ML-BOM that is signed: that of the directory, or a new one where it describes other files."""
+    try:
+        return renewed(read_bounded(directory / ML_BOM, MAX_ML_BOM_BYTES), manifest, files)
+    except FileNotFoundError:
+        return ml_bom(manifest, files)
 
 
 def _entry(directory: Path, path: str) -> FileEntry:

@@ -18,7 +18,7 @@ from daemon.core.files import replace_file, sync_directory
 from daemon.publisher.contents import (
     PUBLIC_DIRECTORY_MODE,
     PUBLIC_FILE_MODE,
-    copy_file,
+    copy_part,
     is_copy,
     sort_releases,
     target_name,
@@ -50,7 +50,7 @@ class Staging:
         shutil.rmtree(new, ignore_errors=True)
         (new / FILES / SELFTEST_DIRECTORY).mkdir(parents=True)
         for entry in release.files:
-            copy_file(bundle, entry, new / FILES / entry.path)
+            copy_part(bundle, release, entry, new / FILES / entry.path)
         replace_file(new / RELEASE, release.model_dump_json().encode())
         self.remove(release)
         new.rename(self._directory / release.id)
@@ -199,7 +199,7 @@ def locked(directory: Path) -> Iterator[None]:
 def _copy(targets: Path, release: Release, entry: FileEntry, bundle: Path) -> None:
     path = _place(targets, release, entry)
     make_public_directories(*(parent for parent in reversed(path.parents) if parent.is_relative_to(targets)))
-    copy_file(bundle, entry, path, PUBLIC_FILE_MODE)
+    copy_part(bundle, release, entry, path, PUBLIC_FILE_MODE)
 
 
 def _place(targets: Path, release: Release, entry: FileEntry) -> Path:

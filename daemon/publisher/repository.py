@@ -9,7 +9,8 @@ from pathlib import Path
 from securesystemslib.signer import SSlibKey
 from tuf.api.metadata import Root
 
-from daemon.bundle.release import Release
+from daemon.bundle.files import ML_BOM
+from daemon.bundle.release import FileEntry, Release
 from daemon.bundle.signature_lifetimes import EXPIRY_DAYS_FIELD, ROLES
 from daemon.core.errors import BundleError, Refused
 from daemon.publisher.contents import add_release, releases
@@ -71,7 +72,7 @@ class Repository:
         Its signed facts may differ. Raises BundleError when its files differ.
         """
         there = next((one for one in releases(self.edition().targets.signed) if one.id == release.id), None)
-        if there is not None and there.files != release.files:
+        if there is not None and there.files != _as_published(release, there):
             raise BundleError(
                 f"{release.id} is published with other files, and a version never changes: give it a new version"
             )
@@ -152,6 +153,13 @@ class Repository:
                 files |= next_documents(edition, document, role, keys, now)
         self.pending.put(files)
         return keys.activate(list(root.keys))
+
+
+def _as_published(release: Release, published: Release) -> tuple[FileEntry, ...]:
+    """Return the files of a release; without the ML-BOM where a version before 0.8.0 has published it without one."""
+    if any(entry.path == ML_BOM for entry in published.files):
+        return release.files
+    return tuple(entry for entry in release.files if entry.path != ML_BOM)
 
 
 def _exchange(root: Root, role: str, slot: int, key: SSlibKey) -> None:

@@ -53,6 +53,6 @@ def _streams(question: _Question) -> list[FoundCamera]:
     try:
         streams = rtsp_addresses(camera.service, None, seconds_until(question.deadline_ns))
     except SearchFailed as error:
-        details = f"{host}: wants a login" if error.needs_login else f"{host}: {error}"
+        details = host if error.needs_login else f"{host}: {error}"
         return [FoundCamera("", name, details, error.needs_login, None, camera.service)]
     return [replace(stream, name=f"{name}: {stream.name}") for stream in streams]

@@ -34,11 +34,10 @@ class Profile:
 
     @property
     def details(self) -> str:
-        """Size, codec, rate and sound, as far as the camera says them."""
+        """Size, codec and rate, as far as the camera says them."""
         size = f"{self.width}x{self.height}" if self.width and self.height else ""
         rate = f"{self.fps:g} fps" if self.fps else ""
-        picture = " ".join(filter(None, (size, self.codec, rate)))
-        return ", ".join(filter(None, (picture, f"sound {self.sound}" if self.sound else "")))
+        return " ".join(filter(None, (size, self.codec, rate)))
 
 
 def clock_of(answer: Element) -> datetime | None:

@@ -23,12 +23,17 @@ from daemon.sources.picture import PicturePreparation
 DEVICES = Path("/dev")
 NAMES = Path("/sys/class/video4linux")
 
-# From linux/videodev2.h: the request, the size of struct v4l2_capability, the offset of its members `capabilities`
-# and `device_caps`, and V4L2_CAP_VIDEO_CAPTURE.
+# From linux/videodev2.h: the request, the size of struct v4l2_capability, its member `driver`, the offset of its members
+# `capabilities` and `device_caps`, and V4L2_CAP_VIDEO_CAPTURE.
 VIDIOC_QUERYCAP = 0x8068_5600
 QUERYCAP_BYTES = 104
+DRIVER = slice(0, 16)
 CAPS_OFFSET = 84
 VIDEO_CAPTURE = 0x0000_0001
+
+# Drivers of a Raspberry Pi for its camera modules. They give what a sensor sends, or process what a program gives them.
+# Only libcamera makes pictures of that (opencv/opencv, issue 22820). A Pi has ten such devices, without any camera too.
+CAMERA_MODULE_DRIVERS = (b"unicam", b"bcm2835-isp", b"rp1-cfe")
 
 # How often `stop` is checked while no picture comes.
 CHECK_STOP_S = 0.1
@@ -105,7 +110,7 @@ class V4l2Camera:
 
 
 def captures_video(path: Path) -> bool:
-    """Return whether the device is a camera, not a camera's metadata or a codec.
+    """Return whether the device is a camera, not a camera's metadata, a codec, or a part of a camera module.
 
     A device that this user may not open counts as a camera.
     """
@@ -121,8 +126,14 @@ def captures_video(path: Path) -> bool:
         return False
     finally:
         os.close(descriptor)
+    return is_camera_by(answer)
+
+
+def is_camera_by(answer: bytes) -> bool:
+    """Return whether the answer to VIDIOC_QUERYCAP, struct v4l2_capability, is that of a camera."""
     _, device_caps = struct.unpack_from("=II", answer, CAPS_OFFSET)
-    return bool(device_caps & VIDEO_CAPTURE)
+    driver = answer[DRIVER].partition(b"\0")[0]
+    return bool(device_caps & VIDEO_CAPTURE) and driver not in CAMERA_MODULE_DRIVERS
 
 
 def list_cameras(

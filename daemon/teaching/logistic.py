@@ -1,19 +1,24 @@
 """Logistic regression of several labels at once, with weighted rows, and each row with senses absent too. Pure.
 
-SciPy's L-BFGS minimises it: the function is smooth and convex. It is exact enough after some tens of steps.
+NLopt's L-BFGS minimises it: the function is smooth and convex. It is exact enough after some tens of steps.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import nlopt
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from daemon.core.records import Array, Array64
 
+# evaluations of the loss
 MAX_STEPS = 60
+# of the loss, from step to step: relative, or absolute for a small loss
 TOLERANCE = 1e-5
+# how many steps L-BFGS remembers
+HISTORY = 8
 
 
 @dataclass(frozen=True)
@@ -65,28 +70,46 @@ def solve(problem: Problem, l2: float, start: Weights | None = None, steps: int 
     if start is None:
         start = Weights([np.zeros((size, labels), np.float32) for size in sizes], np.zeros(labels, np.float32))
     objective = _Objective(problem, l2, sizes)
-    found = minimize(
-        objective, _flat(start), jac=True, method="L-BFGS-B", options={"maxiter": steps, "ftol": TOLERANCE, "maxcor": 8}
-    )
-    return objective.weights(found.x)
+    flat = _flat(start)
+    solver = nlopt.opt(nlopt.LD_LBFGS, len(flat))
+    solver.set_min_objective(objective)
+    solver.set_ftol_rel(TOLERANCE)
+    solver.set_ftol_abs(TOLERANCE)
+    solver.set_maxeval(steps)
+    solver.set_vector_storage(HISTORY)
+    # the rows are float32: near the minimum no step along the gradient is better
+    with contextlib.suppress(nlopt.RoundoffLimited, nlopt.runtime_error):
+        solver.optimize(flat)
+    return objective.best()
 
 
 class _Objective:
-    """The loss and its gradient, for SciPy."""
+    """The loss and its gradient, for NLopt. It keeps the best weights that it was asked about."""
 
     def __init__(self, problem: Problem, l2: float, sizes: Sequence[int]) -> None:
         self._problem, self._l2, self._sizes = problem, l2, sizes
         self._labels = problem.targets.shape[1]
         learned = np.ones((len(sizes), self._labels), bool) if problem.learned is None else problem.learned
         self._learned = np.repeat(learned, sizes, axis=0)
+        self._smallest, self._best = np.inf, np.zeros((sum(sizes) + 1) * self._labels)
 
-    def weights(self, flat: Array64) -> Weights:
+    def best(self) -> Weights:
+        return self._weights(self._best)
+
+    def __call__(self, flat: Array64, gradient: Array64) -> float:
+        """Return the loss, and write its gradient."""
+        loss, gradient[:] = self._evaluate(flat)
+        if loss < self._smallest:
+            self._smallest, self._best = loss, flat.copy()
+        return loss
+
+    def _weights(self, flat: Array64) -> Weights:
         values = flat.astype(np.float32).reshape(-1, self._labels)
         ends = np.cumsum(self._sizes)
         return Weights(np.split(values[:-1], ends[:-1]), values[-1])
 
-    def __call__(self, flat: Array64) -> tuple[float, Array64]:
-        problem, weights = self._problem, self.weights(flat)
+    def _evaluate(self, flat: Array64) -> tuple[float, Array64]:
+        problem, weights = self._problem, self._weights(flat)
         products = [block @ part for block, part in zip(problem.rows, weights.blocks, strict=True)]
         loss = self._l2 / 2 * float(np.square(flat[: -self._labels]).sum())
         slopes = [np.zeros_like(product) for product in products]

@@ -2,8 +2,7 @@
 
 import sqlite3
 
-from daemon.core.database import check_integrity, transaction
-from daemon.core.errors import TeachingError
+from daemon.core.database import check_integrity, check_version, transaction
 
 VERSION = 1
 
@@ -61,8 +60,7 @@ _TABLES = (
 def create_or_check(database: sqlite3.Connection) -> None:
     """Create the tables in a new database; check those of another one. Raises sqlite3.DatabaseError for damage."""
     with transaction(database):
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version == 0:
+        if check_version(database, VERSION) == 0:
             for table in _TABLES:
                 database.execute(table)
             # Another file never has the numbers of this one. So what is new in it is never taken for what was there.
@@ -73,17 +71,8 @@ def create_or_check(database: sqlite3.Connection) -> None:
 
 
 def check(database: sqlite3.Connection) -> None:
-    """Check the tables of a database, but not every page.
-
-    Raises sqlite3.DatabaseError for damage, and TeachingError for a file of a later version of this program.
-    """
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    if version > VERSION:  # somebody has gone back, and may go forward again: nothing is set aside
-        raise TeachingError(
-            "disk",
-            f"a later version of perceptd has written what was taught (format {version}, this one reads {VERSION}): "
-            "install that version again, or remove the file teaching.db",
-        )
+    """Check the tables of a database, but not every page. Raises sqlite3.DatabaseError for damage, and LaterVersion."""
+    version = check_version(database, VERSION)
     if version != VERSION:
         raise sqlite3.DatabaseError(f"the format has version {version}, expected {VERSION}")
     # another file could have triggers and views, which run with the statements of this program

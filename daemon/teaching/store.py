@@ -96,6 +96,12 @@ class TeachingStore:
             finally:
                 self._step = None
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Make all changes of the block one commit, without making them a step."""
+        with self._file.changing():
+            yield
+
     def undo(self) -> str | None:
         """Undo the latest teach, wrong, missed, answer, import or remove; return what it was. None: there is none."""
         with self._file.changing() as database:

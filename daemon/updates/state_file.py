@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from daemon.core.document import StrictModel
 from daemon.core.errors import UpdateError, shortage_behind
 from daemon.core.files import read_own, replace_file, set_aside
+from daemon.core.versions import aside_of, json_version, later_problem
 from daemon.updates.state import UpdateState, without_nonsense
 from daemon.updates.taught_state import NOTHING_TAUGHT, TaughtState
 
@@ -126,9 +127,10 @@ class TaughtFile(JsonFile[TaughtState]):
 def load_or_set_aside(path: Path, empty: StateT, consequence: str) -> StateT | None:
     """The state in the file; None if the state is lost. Raises OSError where the system lacks descriptors for a moment.
 
-    A file that is damaged or cannot be read is renamed. The state then stays lost until another one is written.
+    A file that is damaged or cannot be read is renamed; one of a later version was renamed before. The state then stays
+    lost until another one is written.
     """
-    if not os.path.lexists(path) and path.with_suffix(".damaged").exists():
+    if not os.path.lexists(path) and (path.with_suffix(".damaged").exists() or aside_of(path)):
         return None
     try:
         return read_stored(path, empty)
@@ -157,6 +159,9 @@ def read_stored(path: Path, empty: StateT) -> StateT:
     except OSError as error:
         raise UpdateError("disk", f"{path} cannot be read: {error.strerror or error}") from error
     except ValidationError as error:
+        newest = type(empty).model_fields["format"].default
+        if (found := json_version(path) or newest) > newest:
+            raise UpdateError("disk", f"{later_problem(path, found, newest)}; a start sets it aside") from error
         raise UpdateError("disk", f"{path} is damaged ({_first_problem(error)})") from error
 
 

@@ -10,13 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from daemon.core.files import ForeignFile, read_own, replace_file, set_aside
+from daemon.core.versions import StateFile, json_version, set_later_aside
 
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 512 * 1024
 
+NAME = "accounts.json"
+
+VERSION = 1
+
 # the parts of the file, with the type of each
 PARTS: dict[str, type] = {"passwords": dict, "tokens": dict, "links": dict, "sessions": dict, "known": dict}
+
+FILES = (StateFile(NAME, VERSION, json_version),)
 
 
 class AccountsFile:
@@ -25,7 +32,7 @@ class AccountsFile:
     def __init__(self, directory: Path) -> None:
         """`directory` is the page's own; it is created, and nobody else may enter it."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.path = directory / "accounts.json"
+        self.path = directory / NAME
         self._lock = directory / "accounts.lock"
         self._read: tuple[tuple[int, int, int], dict[str, Any]] | None = None
 
@@ -61,18 +68,19 @@ class AccountsFile:
             os.close(descriptor)
 
     def _load(self) -> dict[str, Any]:
+        # without its passwords the page stays closed, but for one-time links
+        set_later_aside(self.path.parent, FILES)
         try:
             content = json.loads(read_own(self.path, MOST_BYTES))
             if isinstance(content, dict) and all(isinstance(content.get(name), kind) for name, kind in PARTS.items()):
-                return content
+                return {**content, "version": VERSION}  # perceptd 0.7 has written none
             fault: object = "it is not what the page has written"
         except FileNotFoundError:
             return self._empty()
         except (ForeignFile, ValueError) as error:
             fault = error
-        # without its passwords the page stays closed, but for one-time links
         log.error("%s is damaged (%s); it is now %s, and nobody is logged in", self.path, fault, set_aside(self.path))
         return self._empty()
 
     def _empty(self) -> dict[str, Any]:
-        return {name: kind() for name, kind in PARTS.items()}
+        return {"version": VERSION, **{name: kind() for name, kind in PARTS.items()}}

@@ -10,6 +10,7 @@ from typing import Any
 
 from daemon.core.errors import LocalError
 from daemon.core.files import read_own, replace_file
+from daemon.core.versions import StateFile, json_version, set_later_aside
 from daemon.runtime.heartbeat import Heartbeat
 from daemon.runtime.thread_loop import LoopThread
 from daemon.web.daemon_link import DaemonClient
@@ -18,6 +19,9 @@ from daemon.web.guard import Trust
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 64 * 1024
+
+VERSION = 1
+FILES = (StateFile("settings.json", VERSION, json_version),)
 REFRESH_EVERY_S = 60.0
 
 
@@ -73,7 +77,7 @@ class FollowedSettings:
             return
         self._told, self._settings = told, Settings.of(told)
         try:
-            replace_file(self._file, json.dumps(told).encode(), mode=0o600)
+            replace_file(self._file, json.dumps({"version": VERSION, **told}).encode(), mode=0o600)
         except OSError as error:
             log.warning("the settings of the page could not be stored: %s", error)
 
@@ -92,10 +96,11 @@ class FollowedSettings:
 
     def _stored(self) -> dict[str, Any]:
         try:
+            set_later_aside(self._file.parent, FILES)
             told = json.loads(read_own(self._file, MOST_BYTES))
         except (OSError, ValueError):
             return {}
-        return told if isinstance(told, dict) else {}
+        return {name: value for name, value in told.items() if name != "version"} if isinstance(told, dict) else {}
 
 
 def _texts(told: object) -> list[str]:

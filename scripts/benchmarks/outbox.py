@@ -52,12 +52,14 @@ class Outcome:
         ]
 
 
-def endure(count: int, rate: float, failures: list[str], seed: int, limits: Sequence[str] = ()) -> Outcome:
+def endure(
+    count: int, rate: float, failures: list[str], seed: int, limits: Sequence[str] = (), *, spares_disk: bool = True
+) -> Outcome:
     """Publish `count` steps of events during random failures.
 
     A failure is "kill" (the daemon), "cut" (its connection) or "broker" (the broker is killed). The subscriber stays
     connected except while the broker is dead. Broker and subscriber store the session. `limits` are lines of
-    mosquitto.conf.
+    mosquitto.conf. `spares_disk`: with a directory in memory, as a service has one.
     """
     chance = np.random.default_rng(seed)
     with (
@@ -65,10 +67,11 @@ def endure(count: int, rate: float, failures: list[str], seed: int, limits: Sequ
         Mosquitto(persists=True, more=limits) as broker,
         Proxy(broker.port) as proxy,
     ):
-        state = Path(directory)
+        state = Path(directory) / "state"
+        memory = Path(directory) / "memory" if spares_disk else None
         with Subscriber(broker, TOPIC, keeps_session=True) as subscriber:
             runs = 0
-            node = _start(proxy.port, state, runs, count, rate)
+            node = _start(proxy.port, state, memory, runs, count, rate)
             for failure in chance.permutation(failures):
                 time.sleep(chance.uniform(0.1, 1.5))
                 if failure == "cut":
@@ -82,7 +85,7 @@ def endure(count: int, rate: float, failures: list[str], seed: int, limits: Sequ
                     node.kill()
                     node.wait()
                     runs += 1
-                    node = _start(proxy.port, state, runs, count, rate)
+                    node = _start(proxy.port, state, memory, runs, count, rate)
             if node.wait(DONE_S) != 0:
                 raise RuntimeError("the last run of the node failed")
             written, remaining = _in_store(state)
@@ -117,8 +120,9 @@ def fill(state: Path, count: int) -> None:
     store.close()
 
 
-def _start(port: int, state: Path, run: int, count: int, rate: float) -> "subprocess.Popen[bytes]":
+def _start(port: int, state: Path, memory: Path | None, run: int, count: int, rate: float) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "benchmarks.outbox_node", "--port", str(port), "--state", str(state)]
+    command += [] if memory is None else ["--memory", str(memory)]
     return subprocess.Popen([*command, "--run", str(run), "--count", str(count), "--rate", str(rate)])
 
 

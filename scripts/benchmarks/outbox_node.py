@@ -23,7 +23,7 @@ def main() -> None:
     """
     arguments = _parser().parse_args()
     orders = Orders()
-    session = Session(MqttConfig(port=arguments.port), arguments.node, arguments.state)
+    session = Session(MqttConfig(port=arguments.port), arguments.node, arguments.state, memory=arguments.memory)
     session.start({})
     pause_s = 1 / arguments.rate
     due_s = time.monotonic()
@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--memory", type=Path, help="directory in memory, as a service has one")
     parser.add_argument("--node", default="bench")
     parser.add_argument("--run", required=True)
     parser.add_argument("--count", type=int, required=True)

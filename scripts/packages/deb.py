@@ -27,12 +27,14 @@ def package_version(target: Target) -> str:
     return f"{__version__}+deb{target.debian}"
 
 
-def build_deb(target: Target, out: Path, cache: Path, compression: tuple[str, ...] = SMALL) -> Path:
+def build_deb(
+    target: Target, out: Path, cache: Path, compression: tuple[str, ...] = SMALL, version: str | None = None
+) -> Path:
     """Build the package of this target into `out`, and return its file.
 
-    `cache` keeps the wheels. Raises NoWheels when they cannot be had, CalledProcessError when dpkg-deb fails.
+    `cache` keeps the wheels. `version` is that of the package, by default that of the daemon. Raises NoWheels when they cannot be had, CalledProcessError when dpkg-deb fails.
     """
-    version = package_version(target)
+    version = version or package_version(target)
     out.mkdir(parents=True, exist_ok=True)
     file = out / f"perceptd_{version}_{target.arch}.deb"
     with tempfile.TemporaryDirectory(prefix=f"perceptd-{target.name}-") as directory:

@@ -7,7 +7,17 @@ LEFT_OUT = {
     "*.dist-info/RECORD": "names files that are left out",
     "*.pyi": "types, which only editors read",
     "*.pxd": "declarations for compilers",
+    "*.pyx": "sources for compilers",
+    "*.h": "headers for compilers",
+    "*.a": "libraries for linkers",
+    "*.sh": "tools of maintainers",
     "*/tests/*": "tests of libraries",
+    "*/test/*": "tests of libraries",
+    "ai_edge_litert/aot/*": "compiles models for NPUs on a desk",
+    "ai_edge_litert/tools/apply_plugin_main": "compiles models for NPUs on a desk",
+    "ai_edge_litert/vendors/*": "drivers of NPUs, which the daemon has no use for",
+    "numpy/distutils/*": "builds extensions",
+    "pydantic/v1/*": "the interface of pydantic 1",
 }
 
 

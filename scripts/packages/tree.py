@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from daemon import __version__
 from packages.left_out import is_left_out
 from packages.source import ROOT, tracked_files
+from packages.stripped import strip_libraries
 from packages.targets import Target
 from packages.wheels import wheels_of
 
@@ -45,6 +46,7 @@ def build_tree(target: Target, destination: Path, cache: Path) -> None:
     site_packages = program / f".venv/lib/python{target.python}/site-packages"
     for wheel in wheels_of(target, cache):
         _unpack(wheel, site_packages)
+    strip_libraries(target, site_packages)
     _write_environment(target, program / ".venv", site_packages)
     command = destination / "usr/bin/perceptd"
     command.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from daemon.inference.graphs import write_head
 from training import audios, bundle, images, texts
 from training.embeddings import embed_items
 from training.fusion import fit_head, start_threshold
+from training.ml_bom import write_ml_bom_of
 from training.specs import LABELS, SEED
 
 DATA = Path("../shared/datasets")
@@ -75,3 +76,4 @@ def _install() -> None:
     """Copy the new bundle over the old one. The demo and the licence text stay."""
     shutil.rmtree(TARGET / "selftest", ignore_errors=True)
     shutil.copytree(BUILD, TARGET, dirs_exist_ok=True)
+    write_ml_bom_of(TARGET)

@@ -13,6 +13,8 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from daemon.bundle.bundle import load_bundle
+from daemon.bundle.ml_bom_reader import card_of
+from daemon.bundle.model_card import ModelCard
 from daemon.cli.bundle_models import models_of
 from daemon.cli.main import main
 from daemon.core.document import load_document
@@ -20,6 +22,7 @@ from daemon.core.errors import EXIT_REFUSED
 from daemon.core.sealed import SealedFile
 from daemon.recipes.recipe import Recipe
 from tests.helpers import hostile_models
+from tests.helpers.bill import assert_valid
 from tests.helpers.recipes import MODEL, recipe, write_pixels, write_recipe
 from tests.shared import SHARED, needs_shared
 
@@ -86,7 +89,15 @@ def test_a_bundle_is_built_and_tested_and_the_same_each_time(builder: Builder) -
     (builder.recipe / "LICENCE").write_text("free")
     built = builder.build(path)
     assert (built["name"], built["version"], built["directory"]) == ("pixels", "1.0.0", str(builder.out))
-    files = {"LICENCE", "bundle.yaml", "head.tflite", MODEL, "selftest/cases.yaml", "selftest/white.png"}
+    files = {
+        "LICENCE",
+        "bundle.yaml",
+        "head.tflite",
+        MODEL,
+        "ml-bom.cdx.json",
+        "selftest/cases.yaml",
+        "selftest/white.png",
+    }
     assert set(built["files"]) == files
     for name, sha256 in built["files"].items():
         file = builder.out / name
@@ -371,3 +382,16 @@ def test_an_operator_that_the_runtime_lacks_is_named(builder: Builder) -> None:
     assert "the source pixels: needs the operator fake-op-double, which is none of TFLite's own" in builder.refused(
         path
     )
+
+
+def test_the_card_beside_a_recipe_goes_into_the_ml_bom_and_changes_nothing_else(builder: Builder) -> None:
+    path = builder.write(recipe(PIXELS))
+    before = builder.build(path)["files"]
+    (builder.recipe / "card.yaml").write_text("purpose: counts pixels\n")
+    after = builder.build(path)["files"]
+    assert {name for name in after if after[name] != before[name]} == {"ml-bom.cdx.json"}
+    content = (builder.out / "ml-bom.cdx.json").read_bytes()
+    assert_valid(content)
+    assert card_of(content) == ModelCard(purpose="counts pixels")
+    (builder.recipe / "card.yaml").write_text("purposes: counts pixels\n")
+    assert "card.yaml:1: purposes" in builder.refused(path)

@@ -142,15 +142,15 @@ def test_the_password_of_the_service_may_be_a_credential(tmp_path: Path, monkeyp
     drop_in = tmp_path / "perceptd.service.d" / "override.conf"
     drop_in.parent.mkdir()
     account = MqttConfig(username="hall")
-    assert credential_problem(account, tmp_path) is None
+    assert credential_problem(account, [tmp_path]) is None
     drop_in.write_text("[Service]\nLoadCredential=mqtt-username:/etc/perceptd/user\n")
-    assert credential_problem(account, tmp_path) is None
+    assert credential_problem(account, [tmp_path]) is None
     drop_in.write_text("[Service]\nLoadCredentialEncrypted=mqtt-password:/etc/perceptd/password\n")
     found = f"the password of the service's account is a credential ({drop_in}): only the service gets it"
-    assert credential_problem(account, tmp_path) == found
-    assert credential_problem(MqttConfig(username="hall", password_file="p"), tmp_path) is None
+    assert credential_problem(account, [tmp_path]) == found
+    assert credential_problem(MqttConfig(username="hall", password_file="p"), [tmp_path]) is None
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/perceptd.service")
-    assert credential_problem(account, tmp_path) is None
+    assert credential_problem(account, [tmp_path]) is None
 
 
 @needs_root

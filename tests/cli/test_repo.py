@@ -66,7 +66,7 @@ def test_init_prints_what_to_serve_to_install_on_devices_and_to_protect(repo: Sh
 
 def test_a_published_bundle_reaches_a_device(tmp_path: Path, repo: Shell) -> None:
     assert repo("add", str(ROOT / "models" / "digits")) == 0
-    assert repo.out.startswith("digits@0.4.0: 12 files, ")
+    assert repo.out.startswith("digits@0.4.0: 13 files, ")
     assert repo.out.endswith(" staged for perceptd repo publish\n")
     assert repo("status") == 0
     assert repo.out.startswith("published  nothing\nstaged     digits@0.4.0: ")
@@ -91,7 +91,7 @@ def test_json_output_of_every_action(tmp_path: Path, repo: Shell) -> None:
     assert repo("add", bundle, "--memory-mb", "40", "--needs-perceptd", "0.0.9", "--json") == 0
     added = json.loads(repo.out)
     size = added.pop("size")
-    release = {"name": "brightness", "version": "1.2.3", "needs_perceptd": "0.0.9", "memory_mb": 40, "files": 5}
+    release = {"name": "brightness", "version": "1.2.3", "needs_perceptd": "0.0.9", "memory_mb": 40, "files": 6}
     assert added == {**release, "staged": True}
     assert repo("publish", "--json") == 0
     assert json.loads(repo.out) == {"published": [{**release, "size": size}]}

@@ -86,10 +86,23 @@ def test_a_mistake_is_named(tmp_path: Path, text: str, problem: str) -> None:
 
 
 def test_the_unit_is_read_before_its_drop_ins(tmp_path: Path) -> None:
-    assert unit_files(tmp_path) == []
+    assert unit_files([tmp_path]) == []
     for name in ("perceptd.service", "perceptd.service.d/b.conf", "perceptd.service.d/a.conf", "other.service"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "perceptd.service.d" / "note.txt").touch()
-    names = [os.path.relpath(file, tmp_path) for file in unit_files(tmp_path)]
+    names = [os.path.relpath(file, tmp_path) for file in unit_files([tmp_path])]
     assert names == ["perceptd.service", "perceptd.service.d/a.conf", "perceptd.service.d/b.conf"]
+
+
+def test_what_an_administrator_writes_overrides_the_units_of_a_package(tmp_path: Path) -> None:
+    package, own = tmp_path / "package", tmp_path / "own"
+    for name in ("package/perceptd.service", "package/perceptd.service.d/b.conf", "own/perceptd.service.d/a.conf"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    names = ["package/perceptd.service", "own/perceptd.service.d/a.conf", "package/perceptd.service.d/b.conf"]
+    assert unit_files([package, own]) == [tmp_path / name for name in names]
+    for name in ("own/perceptd.service", "own/perceptd.service.d/b.conf"):
+        (tmp_path / name).touch()
+    names = ["own/perceptd.service", "own/perceptd.service.d/a.conf", "own/perceptd.service.d/b.conf"]
+    assert unit_files([package, own]) == [tmp_path / name for name in names]

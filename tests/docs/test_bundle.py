@@ -6,6 +6,7 @@ import pytest
 
 from daemon.bundle.encoder_specs import LOG_FLOOR, OutputSpec
 from daemon.bundle.manifest import MAX_FEATURES, Manifest
+from daemon.bundle.model_card import ModelCard
 from daemon.bundle.release import FORMAT_2_SINCE
 from daemon.core.document import parse_document
 from tests.docs.pages import DOCS, block
@@ -24,3 +25,9 @@ def test_the_numbers_on_the_page_are_those_of_the_schema() -> None:
     assert f"`floor` is {LOG_FLOOR:g} by default" in page.replace("1e-6", "1e-06")
     assert OutputSpec(shape=[1], dtype="float32").factor == 1
     assert f"perceptd reads format 2 from version {FORMAT_2_SINCE} on" in page
+
+
+def test_the_model_card_on_the_page_is_valid() -> None:
+    text = block("own-models.md", "purpose: Says")
+    card = parse_document(Path("card.yaml"), text.encode(), ModelCard).document
+    assert [data.models for data in card.data] == [["head.tflite"]]

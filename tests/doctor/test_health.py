@@ -28,6 +28,7 @@ def stream(state: str, reason: str | None, *, paused: bool = False) -> dict[str,
         (report("ok", streams=stream("paused", None, paused=True)), "good", "status ok: door is paused"),
         (report("ok", bundle_changed="/b differs from b@1"), "warning", "status ok: /b differs from b@1"),
         (report("ok", reload_problem="a.yaml:3: x"), "warning", "ok: the config was not reloaded: a.yaml:3: x"),
+        (report("ok", state_problem="set aside: history.version-2"), "warning", "ok: set aside: history.version-2"),
         (report("failed", trouble="encode-image hangs"), "warning", "status failed: encode-image hangs"),
         (
             report("degraded", streams=stream("backing_off", "no such camera")),

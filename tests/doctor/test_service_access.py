@@ -181,12 +181,12 @@ def test_doctor_looks_at_the_state_of_the_service(
 @needs_root
 def test_user_groups_and_hidden_directories_come_from_the_unit(tmp_path: Path) -> None:
     account = pwd.getpwuid(1)
-    assert find_service(tmp_path) is None or pwd.getpwnam("perceptd")
+    assert find_service([tmp_path]) is None or pwd.getpwnam("perceptd")
     drop_ins = tmp_path / "perceptd.service.d"
     drop_ins.mkdir()
     (tmp_path / "perceptd.service").write_text("[Service]\nUser=perceptd\nProtectHome=yes\nPrivateTmp=yes\n")
     (drop_ins / "override.conf").write_text(f"[Service]\nUser={account.pw_name}\nPrivateTmp=no\n")
-    service = find_service(tmp_path)
+    service = find_service([tmp_path])
     assert service is not None
     assert (service.user, service.uid, service.gid) == (account.pw_name, account.pw_uid, account.pw_gid)
     assert service.hidden == ("/home", "/root", "/run/user")

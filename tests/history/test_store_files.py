@@ -162,7 +162,7 @@ def test_a_file_of_a_later_version_stays_as_it_is(directory: Path) -> None:
         database.execute("PRAGMA user_version = 2")
     database.close()
     for opens in (HistoryReader, HistoryEraser, HistoryStore):
-        with pytest.raises(HistoryError, match="install that version again") as refused:
+        with pytest.raises(HistoryError, match="a later version of perceptd has written it") as refused:
             opens(directory)
         assert refused.value.kind == "disk"
     assert (directory / "clips" / "1.mp4").read_bytes() == b"film"

@@ -22,9 +22,11 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(SCRIPTS), *sys.path]))
 
 
-def test_every_event_arrives_in_order_though_the_daemon_is_killed_and_its_connection_cut() -> None:
+@pytest.mark.parametrize("spares_disk", share([True, False], 1, "memory"))
+def test_every_event_arrives_in_order_though_the_daemon_is_killed_and_its_connection_cut(spares_disk: bool) -> None:
     blows = repetitions(2, campaign=20)
-    outcome = outbox.endure(STEPS, RATE, ["kill"] * blows + ["cut"] * blows, seed=chance("endurance").getrandbits(32))
+    failures, seed = ["kill"] * blows + ["cut"] * blows, chance("endurance").getrandbits(32)
+    outcome = outbox.endure(STEPS, RATE, failures, seed, spares_disk=spares_disk)
     assert outcome.written >= STEPS
     assert (outcome.missing, outcome.remaining) == ([], 0)
     assert (outcome.changed, outcome.out_of_order, outcome.without_end) == (0, 0, 0)

@@ -72,6 +72,7 @@ def health(
     teaching_problem: str | None = None,
     history_problem: str | None = None,
     metrics_problem: str | None = None,
+    state_problem: str | None = None,
 ) -> Health:
     """The health of a node named hall, without streams where there are none given."""
     outbox = OutboxHealth(waiting=0, stored=published, stored_bytes=0, coalesced=0, trouble=outbox_trouble)
@@ -85,6 +86,7 @@ def health(
         trouble=trouble,
         reload_problem=reload_problem,
         metrics_problem=metrics_problem,
+        state_problem=state_problem,
         bundle=bundle,
         bundle_changed=bundle_changed,
         streams=dict(streams or {}),

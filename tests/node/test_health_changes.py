@@ -53,6 +53,7 @@ def test_counters_and_times_are_no_change_and_neither_is_a_failure_that_goes_on(
         (health(), health(outbox_trouble="the disk is full")),
         (health(), health(teaching_problem="the disk is full")),
         (health(), health(metrics_problem="the address is in use")),
+        (health(), health(state_problem="set aside: switches.json.version-2")),
         (camera(source("recovering")), camera(source("healthy"))),
         (camera(source("recovering")), camera(source("backing_off", MISSING, failures=1))),
         (camera(source("backing_off", MISSING, failures=1)), camera(source("healthy", MISSING, failures=1))),

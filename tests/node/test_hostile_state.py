@@ -16,6 +16,7 @@ from daemon.mqtt.outbox.entries import Entry
 from daemon.mqtt.outbox.outbox import Outbox
 from daemon.mqtt.outbox.store import OutboxStore
 from daemon.node.device_id import DeviceId
+from daemon.node.state_files import STATE_FILES
 from daemon.node.switches import Switch, SwitchFile
 from daemon.updates.state import UpdateState
 from daemon.updates.state_file import StateFile, read_state
@@ -176,6 +177,17 @@ def check_outbox(path: Path) -> None:
     assert outbox.close(10.0)
 
 
+# what has a version, beside files of bundles and of TUF, which have their own
+KNOWN = {file.path for file in STATE_FILES}
+OTHERS = ("models/slots/", "models/partial/", "models/trash/", "models/tuf/", "models/taught/slots/", "history/clips/")
+
+
+def files_of(state: Path) -> list[str]:
+    """The files that the daemon has written, but for those of bundles, and what SQLite keeps beside a database."""
+    paths = (str(path.relative_to(state)) for path in state.rglob("*") if path.is_file() and not path.is_symlink())
+    return [path for path in paths if not path.startswith(OTHERS) and not path.endswith(("-journal", "-wal", "-shm"))]
+
+
 def test_a_daemon_whose_state_is_hostile_starts_recognises_and_installs(device: Device, foreign: Foreign) -> None:
     device.publish()
     state = device.directory / "state"
@@ -208,4 +220,5 @@ def test_a_daemon_whose_state_is_hostile_starts_recognises_and_installs(device: 
         ):
             assert str(name) in daemon.log
         assert daemon.stop() == 0
+    assert [path for path in files_of(state) if path not in KNOWN] == [], "each file has a version, or is known"
     foreign.check_untouched()

@@ -135,6 +135,7 @@ def test_health_is_told_in_base_units() -> None:
         (health(outbox_trouble="the outbox is full"), "outbox"),
         (health(teaching_problem="the disk is full"), "teaching"),
         (health(history_problem="the disk is full"), "history"),
+        (health(state_problem="set aside: switches.json.version-2"), "state"),
     ],
 )
 def test_each_problem_of_the_node_has_its_part(report: Health, part: str) -> None:

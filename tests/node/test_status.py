@@ -34,6 +34,7 @@ def test_a_node_that_is_well_has_no_reason() -> None:
          "the MQTT broker refuses subscriptions to perceptd/hall/+/text, perceptd/hall/command/+"),
         (health(outbox_trouble="the outbox is full"), "the outbox is full"),
         (health(reload_problem="line 3"), "the config was not reloaded: line 3"),
+        (health(state_problem="set aside: switches.json.version-2"), "set aside: switches.json.version-2"),
         (health(bundle_changed="head.tflite has changed"), "head.tflite has changed"),
         (health(teaching_problem="the disk is full"), "teaching: the disk is full"),
         (health(metrics_problem="the address is in use"), "the address is in use"),

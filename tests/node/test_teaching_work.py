@@ -436,7 +436,7 @@ def test_a_store_that_cannot_be_used_removes_no_label(node: Class) -> None:
     again = Class(node.directory, node.live)
     again.after()
     facts = again.after(INSTALL_NS)
-    assert "a later version of perceptd has written what was taught" in facts.problem
+    assert "a later version of perceptd has written it (version 99" in facts.problem
     assert (again.installer.removals, again.runner.fits) == (0, [])
 
 

@@ -1,6 +1,7 @@
 """A device's view of a repository after each command."""
 
 import json
+import re
 import shutil
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -10,8 +11,15 @@ from pathlib import Path
 import pytest
 from tuf.api.exceptions import ExpiredMetadataError
 
+from daemon.bundle.bundle import load_bundle
+from daemon.bundle.ml_bom_file import write_ml_bom
+from daemon.bundle.ml_bom_reader import card_of, differences
+from daemon.bundle.model_card import ModelCard
 from daemon.bundle.release import Release, ReleaseInfo
 from daemon.core.errors import BundleError, Refused
+from daemon.publisher.keys import KeyRing
+from daemon.publisher.repository import open_repository
+from tests.helpers.bill import assert_valid
 from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.daemon import ROOT
 from tests.helpers.publishing import Repository
@@ -70,7 +78,14 @@ def test_editor_files_are_not_published_and_odd_names_are_refused(tmp_path: Path
     (bundle / "notes.txt").write_text("mine")
     repository = Repository(tmp_path / "repository").init()
     paths = [entry.path for entry in repository.add(bundle).files]
-    assert paths == ["bundle.yaml", "head.tflite", "image.tflite", "selftest/cases.yaml", "selftest/white.png"]
+    assert paths == [
+        "bundle.yaml",
+        "head.tflite",
+        "image.tflite",
+        "ml-bom.cdx.json",
+        "selftest/cases.yaml",
+        "selftest/white.png",
+    ]
     (bundle / "selftest" / "white (1).png").write_bytes(b"")
     with pytest.raises(BundleError, match=r"white \(1\)\.png: expected a name of letters, digits"):
         repository.add(bundle)
@@ -81,8 +96,8 @@ def test_editor_files_are_not_published_and_odd_names_are_refused(tmp_path: Path
     [
         (["files.txt"], r"it has a file files\.txt, a reserved name$"),
         (["files.new"], r"it has a file files\.new, a reserved name$"),
-        ([f"selftest/{number}" for number in range(396)], "it has 401 files, more than 400$"),
-        ([f"selftest/{number:0100}" for number in range(380)], "the list of its 385 files has more than"),
+        ([f"selftest/{number}" for number in range(395)], "it has 401 files, more than 400$"),
+        ([f"selftest/{number:0100}" for number in range(380)], "the list of its 386 files has more than"),
         (["selftest/Cases.yaml"], "names of its files are equal, or differ in case only"),
     ],
     ids=["listing", "new listing", "many", "long", "case"],
@@ -218,3 +233,50 @@ def test_an_older_edition_is_not_taken_for_the_last(tmp_path: Path, repository: 
 def test_a_directory_without_a_repository_is_reported(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="is not a repository; create one with perceptd repo init"):
         Repository(tmp_path).publish()
+
+
+def test_a_bundle_without_an_ml_bom_gets_one(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    repository = Repository(tmp_path / "repository").init()
+    release = repository.add(bundle)
+    repository.publish()
+    assert not (bundle / "ml-bom.cdx.json").exists(), "the publisher's directory stays as it is"
+    device = Device(tmp_path / "device", repository.root, repository.public)
+    content = device.targets()["brightness/1.2.3/ml-bom.cdx.json"]
+    assert_valid(content)
+    assert differences(content, release.files) == []
+
+
+def test_an_ml_bom_of_other_files_is_made_anew_and_keeps_its_card_while_the_models_are_the_same(tmp_path: Path) -> None:
+    bundle, card = write_bundle(tmp_path / "bundle"), ModelCard(purpose="tells light from dark")
+    write_ml_bom(bundle, load_bundle(bundle).manifest, card)
+    first = (bundle / "ml-bom.cdx.json").read_bytes()
+    repository = Repository(tmp_path / "repository").init()
+
+    def staged(version: str) -> tuple[bytes, Release]:
+        manifest = (bundle / "bundle.yaml").read_text()
+        (bundle / "bundle.yaml").write_text(re.sub(r"(?m)^version: .*", f"version: {version}", manifest))
+        release = repository.add(bundle)
+        return (repository.directory / f"staged/{release.id}/files/ml-bom.cdx.json").read_bytes(), release
+
+    assert staged("1.2.3")[0] == first
+    content, release = staged("1.2.4")
+    assert (differences(content, release.files), card_of(content)) == ([], card)
+    with (bundle / "head.tflite").open("ab") as file:
+        file.write(b"0")
+    content, release = staged("1.2.5")
+    assert (differences(content, release.files), card_of(content)) == ([], ModelCard())
+    (bundle / "ml-bom.cdx.json").write_text("{")
+    content, release = staged("1.2.6")
+    assert differences(content, release.files) == []
+
+
+def test_what_an_older_version_has_published_without_an_ml_bom_is_still_that_bundle(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    repository = Repository(tmp_path / "repository").init()
+    release = repository.add(bundle)
+    old = release.model_copy(update={"files": tuple(one for one in release.files if one.path != "ml-bom.cdx.json")})
+    with open_repository(repository.directory) as opened:
+        opened.stage(old, bundle)
+        opened.publish(KeyRing([repository.keys]), NOW)
+        assert opened.published(release) == old

@@ -1,15 +1,11 @@
 """Brokers of this machine and those that announce themselves, with and without a login."""
 
 import socket
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from zeroconf import IPVersion, ServiceInfo, Zeroconf
 
 from daemon.config.mqtt import MqttConfig, TlsConfig
 from daemon.mqtt.broker.peer import wants_login
@@ -19,40 +15,12 @@ from daemon.setup.brokers import (
     SECURE_BROKER,
     Announcement,
     Place,
-    announcements,
     brokers,
     places_of,
 )
 from daemon.setup.found import FoundBroker
 from tests.helpers.certificates import self_signed
-from tests.helpers.mosquitto import Mosquitto, wait_until
-
-# an answer of mDNS comes within a tenth of a second, unless the machine is busy
-LISTEN_S = 0.3
-
-
-@contextmanager
-def announcing(kind: str, port: int) -> Iterator[str]:
-    """Announce a service on the loopback interface during the block, by a name of its own; gives the host's name."""
-    name = f"perceptd-{uuid.uuid4().hex}"
-    server = f"{name}.local."
-    info = ServiceInfo(kind, f"{name}.{kind}", port, addresses=[socket.inet_aton("127.0.0.1")], server=server)
-    with Zeroconf(["127.0.0.1"], ip_version=IPVersion.V4Only) as network:
-        network.register_service(info, cooperating_responders=True)
-        yield server
-
-
-def test_an_announced_broker_is_found_and_says_whether_it_wants_a_login() -> None:
-    with (
-        Mosquitto(login=("user", "secret")) as broker,
-        announcing(BROKER, broker.port),
-        announcing(HOME_ASSISTANT, 8123) as home_assistant,
-    ):
-        # the host's name cannot be resolved here, so its address is given
-        expected = FoundBroker("127.0.0.1", broker.port, "mdns", needs_login=True)
-        wait_until(lambda: expected in brokers(2 * LISTEN_S, network=True, port=1), "the broker")
-        expected_name = Announcement(HOME_ASSISTANT, home_assistant, ("127.0.0.1",), 8123)
-        wait_until(lambda: expected_name in announcements(LISTEN_S), "the name of Home Assistant")
+from tests.helpers.mosquitto import Mosquitto
 
 
 def test_a_broker_of_this_machine_is_found_without_the_network() -> None:

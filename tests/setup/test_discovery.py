@@ -123,13 +123,11 @@ def test_cameras_of_the_network_tell_their_streams_or_want_a_login() -> None:
     ):
         found = network_cameras(60.0, probed.network)
     assert sorted(found, key=_name) == [
-        FoundCamera(
-            "", "Door DS-2CD2042", f"127.0.0.1:{closed_camera.port}: wants a login", True, None, closed_camera.service
-        ),
+        FoundCamera("", "Door DS-2CD2042", f"127.0.0.1:{closed_camera.port}", True, None, closed_camera.service),
         FoundCamera(
             "rtsp://127.0.0.1/1",
             "Yard DS-2CD2042: main stream",
-            "1920x1080 H264 25 fps, sound G711",
+            "1920x1080 H264 25 fps",
             False,
             True,
             open_camera.service,

@@ -29,7 +29,7 @@ def test_streams_have_size_codec_and_sound_the_largest_first(knows: str) -> None
         found = rtsp_addresses(camera.service, None, LONG_S)
     service = camera.service
     assert found == [
-        FoundCamera(LARGE.url, "main stream", "2560x1440 H265 25 fps, sound AAC", False, True, service),
+        FoundCamera(LARGE.url, "main stream", "2560x1440 H265 25 fps", False, True, service),
         FoundCamera(SMALL.url, "sub stream", "640x360 H264 15 fps", False, False, service),
     ]
 

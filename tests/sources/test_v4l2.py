@@ -4,6 +4,7 @@ The real program is tested in tests/sources/capture, and with real devices in te
 """
 
 import os
+import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from daemon.core.errors import SourceError
 from daemon.core.records import Captured, Counters, Frame
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.sources.picture import PicturePreparation
-from daemon.sources.v4l2 import CameraDevice, V4l2Camera, captures_video, list_cameras
+from daemon.sources.v4l2 import CameraDevice, V4l2Camera, captures_video, is_camera_by, list_cameras
 from tests.helpers.processes import children_of
 from tests.sources import cameras
 
@@ -142,3 +143,25 @@ def test_cameras_are_listed_by_their_persistent_names(tmp_path: Path) -> None:
 def test_a_device_that_does_not_answer_as_a_camera_is_none() -> None:
     assert not captures_video(Path("/dev/null"))
     assert not captures_video(Path("/dev/none"))
+
+
+@pytest.mark.parametrize(
+    ("driver", "capabilities", "expected"),
+    [
+        (b"uvcvideo", 0x0420_0001, True),
+        (b"vivid", 0x0520_0001, True),
+        # the metadata of the same camera, and a codec
+        (b"uvcvideo", 0x04A0_0000, False),
+        (b"bcm2835-codec", 0x0420_4000, False),
+        # as Raspberry Pi OS has them
+        (b"unicam", 0x2520_0001, False),
+        (b"bcm2835-isp", 0x0420_0001, False),
+        (b"rp1-cfe", 0x24A0_0001, False),
+    ],
+)
+def test_a_camera_captures_pictures_and_not_what_a_sensor_sends(
+    driver: bytes, capabilities: int, expected: bool
+) -> None:
+    of_device = capabilities | 0x8080_0001  # with those of the driver's other devices
+    answer = driver.ljust(84, b"\0") + struct.pack("=II", of_device, capabilities) + bytes(12)
+    assert is_camera_by(answer) is expected

@@ -95,7 +95,7 @@ def test_a_file_of_a_later_version_stays_as_it_is(path: Path) -> None:
     database.close()
     before = path.read_bytes()
     for read_only in (True, False):
-        with pytest.raises(TeachingError, match="install that version again") as refused:
+        with pytest.raises(TeachingError, match="a later version of perceptd has written it") as refused:
             TeachingStore(path, read_only=read_only)
         assert refused.value.kind == "disk"
     assert path.read_bytes() == before

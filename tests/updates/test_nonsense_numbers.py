@@ -92,7 +92,8 @@ def test_every_number_of_the_state(tmp_path: Path, full: dict[str, Any], caplog:
             kept += is_kept
             if place[-1] in TIME_KEYS and len(number) < 1000:
                 assert is_kept, (place, number)
-            said = "which is no time: it is ignored" in caplog.text or "is damaged" in caplog.text
+            texts = ("which is no time: it is ignored", "is damaged", "a later version of perceptd has written")
+            said = any(text in caplog.text for text in texts)
             assert said or is_kept, (place, number)
     assert kept
 
@@ -118,7 +119,8 @@ def test_every_number_of_what_was_taught(tmp_path: Path, caplog: pytest.LogCaptu
             assert models_payload(
                 "n", "s", BUILT_IN, Snapshot(UpdateState(), "0.4.0", 0, None, resumed), NOW_S
             ).to_json()
-            assert "is ignored" in caplog.text or "is damaged" in caplog.text or not found.is_lost, (place, number)
+            texts = ("is ignored", "is damaged", "a later version of perceptd has written")
+            assert not found.is_lost or any(text in caplog.text for text in texts), (place, number)
     assert kept
 
 

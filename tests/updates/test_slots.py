@@ -108,7 +108,7 @@ def test_directories_that_cannot_be_created_are_reported_in_one_line(tmp_path: P
     assert caught.value.kind == "disk"
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\0" * 900, b'{"format":2}', b'{"active":{}}', b'{"stranger":1}'])
+@pytest.mark.parametrize("content", [b"", b"{", b"\0" * 900, b'{"format":0}', b'{"active":{}}', b'{"stranger":1}'])
 def test_a_damaged_state_is_set_aside(tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "state.json"
     path.write_bytes(content)

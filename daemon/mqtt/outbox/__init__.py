@@ -1,1 +1,1 @@
-"""Events on disk until the broker has acknowledged them."""
+"""Events that the broker has not acknowledged, on disk."""

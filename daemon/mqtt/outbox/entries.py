@@ -48,10 +48,13 @@ def leading(entries: Iterable[Entry], most_bytes: int) -> list[Entry]:
 
 
 class EventQueue(Protocol):
-    """Takes the events that may be sent now. Both methods run on the outbox's thread."""
+    """Takes the events that may be sent now. The methods run on the outbox's thread."""
 
     def room(self) -> int:
         """Return how many more events can be queued."""
+
+    def is_connected(self) -> bool:
+        """Return whether there is a broker, as far as anybody knows."""
 
     def put(self, entries: Sequence[Entry]) -> None:
         """Queue events to be sent, in order; there are at most `room()`."""

@@ -11,6 +11,7 @@ from daemon.core.database import set_damaged_aside
 from daemon.core.files import ForeignFile
 from daemon.core.records import Counters
 from daemon.mqtt.outbox.entries import Entry
+from daemon.mqtt.outbox.memory_copy import MemoryCopy
 from daemon.mqtt.outbox.queued import QueuedEvents
 from daemon.mqtt.outbox.store import OutboxStore
 
@@ -38,8 +39,10 @@ class StoreKeeper:
     `trouble` says why events are in memory only; None while they are on disk.
     """
 
-    def __init__(self, path: Path, node: str, counters: Counters) -> None:
+    def __init__(self, path: Path, node: str, counters: Counters, memory: Path | None = None) -> None:
+        """`memory` is a directory in memory that outlives the process; None: there is none."""
         self.path, self._node, self._counters = path, node, counters
+        self.copy = MemoryCopy(memory, path, node)
         self.store: OutboxStore | None = None
         self.trouble: str | None = None
         self._is_in_place = False
@@ -61,6 +64,7 @@ class StoreKeeper:
         if store is None:
             return None
         try:
+            self.copy.recover(store)
             opened = self._fill(store, queued, last)
         except sqlite3.Error as error:
             store.close()
@@ -93,6 +97,11 @@ class StoreKeeper:
             if self.trouble is not None:
                 log.info("events are on disk again, in the outbox %s", self.path)
             self.trouble = None
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the store is open and in its place, and could be written the last time."""
+        return self.store is not None and self._is_in_place and self.trouble is None
 
     @property
     def count_without_file(self) -> int:

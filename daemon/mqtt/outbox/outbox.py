@@ -1,4 +1,4 @@
-"""The outbox: events are on disk before they are published, and stay there until the broker has acknowledged them."""
+"""The outbox: events are on disk until the broker has acknowledged them, unless it does so at once."""
 
 from pathlib import Path
 
@@ -19,11 +19,22 @@ class Outbox:
     One thread, named `outbox`, owns the file. While the disk fails, events are sent from memory; status and log say so.
     """
 
-    def __init__(self, path: Path, node: str, config: OutboxConfig, counters: Counters, send_queue: EventQueue) -> None:
-        """`node` is the name under which the events are sent: those of another node stay in the file."""
+    def __init__(
+        self,
+        path: Path,
+        node: str,
+        config: OutboxConfig,
+        counters: Counters,
+        send_queue: EventQueue,
+        memory: Path | None = None,
+    ) -> None:
+        """`node` is the name under which the events are sent: those of another node stay in the file.
+
+        `memory` is a directory in memory that outlives the process. Without one each event is written to the disk.
+        """
         self._counters = counters
         self._inbox = Inbox()
-        self._keeper = StoreKeeper(path, node, counters)
+        self._keeper = StoreKeeper(path, node, counters, memory)
         self._writer = EventWriter(self._keeper, config, counters, self._inbox, send_queue)
         self.progress = Heartbeat("outbox")
         self._thread = LoopThread(self.progress, self._run)
@@ -67,7 +78,7 @@ class Outbox:
         """Return a snapshot for health."""
         store = self._keeper.store
         return {
-            "waiting": len(self._inbox),
+            "waiting": len(self._inbox) + self._writer.unsaved_count,
             "stored": store.count if store else 0,
             "stored_bytes": store.size_bytes if store else 0,
             "coalesced": self._writer.coalesced,
@@ -87,5 +98,5 @@ class Outbox:
             is_last = self._inbox.is_closing
             self.progress.mark(DISK_S)
             has_more = self._writer.handle_batch()
-        self._keeper.close()
+        self._writer.finish()
         self._writer.count_lost()

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from daemon.core.database import check_integrity
+from daemon.core.database import check_integrity, check_version
 from daemon.mqtt.outbox.entries import ROW_BYTES
 
 VERSION = 1
@@ -31,8 +31,11 @@ END;
 
 
 def create_or_check(database: sqlite3.Connection) -> None:
-    """Create the tables in a new database; check those of another one. Raises sqlite3.DatabaseError for damage."""
-    (version,) = database.execute("PRAGMA user_version").fetchone()
+    """Create the tables in a new database; check those of another one. Raises sqlite3.DatabaseError for damage.
+
+    Raises LaterVersion where a later version of this program has written them.
+    """
+    version = check_version(database, VERSION)
     if version == 0:
         tables = _TABLES.format(row_bytes=ROW_BYTES)
         database.executescript(f"BEGIN IMMEDIATE; {tables} PRAGMA user_version = {VERSION}; COMMIT;")
@@ -45,6 +48,24 @@ def create_or_check(database: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(
             f"its entries have the numbers {lowest} to {highest}, expected 1 to {last_sequence}"
         )
+
+
+def read_reserved(database: sqlite3.Connection) -> int:
+    """Return the number up to which steps may have been sent without being written. Raises sqlite3.DatabaseError."""
+    if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'reserved'").fetchone() is None:
+        return 0  # an earlier version has made the file, or nothing was ever reserved
+    row = database.execute("SELECT MAX(sequence) FROM reserved").fetchone()
+    number = 0 if row[0] is None else row[0]
+    if not isinstance(number, int) or not 0 <= number <= MAX_NUMBER:
+        raise sqlite3.DatabaseError(f"it has reserved {number!r}, expected a number from 0 to {MAX_NUMBER}")
+    return number
+
+
+def write_reserved(database: sqlite3.Connection, number: int) -> None:
+    """Reserve the numbers up to this one, and no others."""
+    database.execute("CREATE TABLE IF NOT EXISTS reserved (sequence INTEGER NOT NULL)")
+    database.execute("DELETE FROM reserved")
+    database.execute("INSERT INTO reserved VALUES (?)", (number,))
 
 
 def read_totals(database: sqlite3.Connection) -> tuple[int, int, int]:

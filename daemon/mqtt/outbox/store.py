@@ -12,7 +12,7 @@ from daemon.core.database import Place, files_beside, open_database, transaction
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.mqtt.outbox.disk_room import LARGE_DISK, PAGE_BYTES, disk_room
 from daemon.mqtt.outbox.entries import ROW_BYTES, Entry
-from daemon.mqtt.outbox.schema import create_or_check, read_totals
+from daemon.mqtt.outbox.schema import create_or_check, read_reserved, read_totals, write_reserved
 
 PRAGMAS = (
     # EXCLUSIVE: a second daemon on the same file fails, where it would otherwise send every event again
@@ -44,6 +44,7 @@ class OutboxStore:
         try:
             create_or_check(self._database)
             self.last_sequence, self.count, self.size_bytes = read_totals(self._database)
+            self.reserved = read_reserved(self._database)
             self.room = LARGE_DISK
             self.fit()
         except BaseException:
@@ -86,12 +87,14 @@ class OutboxStore:
         unsaved: Sequence[Entry] = (),
         unnoted: Iterable[Entry] = (),
         last: int = 0,
+        reserved: int = 0,
     ) -> int:
         """Add entries and remove others in one transaction; return how many updates were coalesced.
 
         A stored update is removed once a later step of its event is written, unless it was queued to be sent.
         `queued` is the highest number that was queued. `unsaved` entries were queued without being written, and are
         written now. Of `unnoted` entries the store notes only which events are open. Numbers continue above `last`.
+        Numbers up to `reserved` may be sent without being written; 0 changes nothing.
         Entries that are there already stay as they are: the caller may repeat a batch.
         """
         now = (self._boot, monotonic_ns(), time.time())
@@ -110,9 +113,19 @@ class OutboxStore:
                 _insert(database, entry, now)
                 _note_open(database, entry)
             _note_sequence(database, last)
+            if reserved > 0:
+                write_reserved(database, reserved)
             totals = read_totals(self._database)
         self.last_sequence, self.count, self.size_bytes = totals
+        self.reserved = reserved or self.reserved
         return coalesced
+
+    def release(self) -> None:
+        """Reserve no numbers any longer: all that was sent is written."""
+        if self.reserved > 0:
+            with transaction(self._database) as database:
+                write_reserved(database, 0)
+            self.reserved = 0
 
     def take_over(self, other: "OutboxStore", removed: Iterable[int], *, offset: int, last: int) -> None:
         """Copy the events of another store, but for the `removed` ones, in one transaction.

@@ -12,7 +12,7 @@ from daemon.mqtt.outbox.disk_room import LARGE_DISK
 from daemon.mqtt.outbox.entries import Entry, EventQueue, leading
 from daemon.mqtt.outbox.inbox import MAX_UNWRITTEN, Inbox, Waiting
 from daemon.mqtt.outbox.keeper import StoreKeeper
-from daemon.mqtt.outbox.queued import QueuedEvents
+from daemon.mqtt.outbox.queued import MOST_HELD, QueuedEvents
 from daemon.mqtt.outbox.store import OutboxStore
 from daemon.mqtt.payloads import EventPayload, ended_by_restart
 
@@ -23,6 +23,9 @@ AGE_CHECK_S = 60.0
 
 MEBIBYTE = 1 << 20
 HOUR_S = 3600.0
+
+# So many numbers are reserved at a time, for steps that may be sent without being written.
+RESERVED = 1000
 
 
 class EventWriter:
@@ -64,12 +67,32 @@ class EventWriter:
         self._inbox.forget_acknowledged(len(acknowledged))
         self.keep_store()
         entries = self._numbered(self._inbox.events())
+        if self._spare(entries):
+            self._enforce_limits()
+            return False
         is_written = self._write(entries)
         if is_written:
             self._forget_waiting(len(entries))
+            self._keeper.copy.save(self.last, self._in_queue.all_unsaved, self._in_queue.unnoted)
         self._enforce_limits()
         self._fill_send_queue([] if is_written else entries)
         return is_written and (len(self._inbox) > 0 or not self._in_queue.is_written)
+
+    def finish(self) -> None:
+        """Note in the store that all is written, and close it."""
+        store = self._keeper.store
+        if store is not None and self._in_queue.is_written:
+            try:
+                store.release()
+                self._keeper.copy.clear()
+            except sqlite3.Error as error:
+                log.warning("the outbox %s: %s; the numbers of events have a gap", self._keeper.path, error)
+        self._keeper.close()
+
+    @property
+    def unsaved_count(self) -> int:
+        """How many events were queued to be sent, and wait to be written."""
+        return self._in_queue.unsaved_count
 
     def count_lost(self) -> None:
         """Count the events that end with the process: nobody knows whether the broker got what was queued of them."""
@@ -83,6 +106,35 @@ class EventWriter:
         if store is not None and len(self._in_queue.unsaved(most_bytes)) < self._in_queue.unsaved_count:
             return []  # what was queued before comes first
         return leading((_entry(number, event) for number, event in enumerate(waiting, self.last + 1)), most_bytes)
+
+    def _spare(self, entries: list[Entry]) -> bool:
+        """Queue entries that are on no disk, where the broker acknowledges soon; return whether that was done.
+
+        A commit costs a card 20 kB or more, however short an event is.
+        """
+        now_s = time.monotonic()
+        if not self._may_spare(len(entries), now_s):
+            return False
+        self._in_queue.add(entries, is_saved=False, now_s=now_s)
+        last = self.last + len(entries)
+        if not self._keeper.copy.save(last, self._in_queue.all_unsaved, self._in_queue.unnoted):
+            return False
+        if entries:
+            self._send_queue.put(entries)
+        self._forget_waiting(len(entries))
+        self.queued = self.last
+        return True
+
+    def _may_spare(self, count: int, now_s: float) -> bool:
+        """Whether so many more entries may be in memory alone, and nothing that is there must be written now."""
+        store = self._keeper.store
+        if store is None or not (self._keeper.copy.exists and self._keeper.is_well) or self._inbox.is_closing:
+            return False
+        is_behind = self.queued < self.last or self._in_queue.has_removable or self._in_queue.numbers_overlap
+        held = self._in_queue.held(now_s)
+        has_room = count <= self._send_queue.room() and held.count + count <= MOST_HELD
+        is_reserved = self.last + count <= store.reserved
+        return is_reserved and not is_behind and has_room and held.may_wait and self._send_queue.is_connected()
 
     def _forget_waiting(self, count: int) -> None:
         """Note that the first waiting events have their numbers for good."""
@@ -122,8 +174,16 @@ class EventWriter:
     def _write_to(self, store: OutboxStore, entries: list[Entry]) -> None:
         removable = self._in_queue.removable(store.room.batch_removals)
         unsaved = self._in_queue.unsaved(store.room.batch_bytes)
+        last = self.last + len(entries)
+        is_short = self._keeper.copy.exists and last + RESERVED // 2 > store.reserved
         self.coalesced += store.write(
-            entries, removable, queued=self.queued, unsaved=unsaved, unnoted=self._in_queue.unnoted, last=self.last
+            entries,
+            removable,
+            queued=self.queued,
+            unsaved=unsaved,
+            unnoted=self._in_queue.unnoted,
+            last=self.last,
+            reserved=last + RESERVED if is_short else 0,
         )
         self._in_queue.written(removed=len(removable), saved=len(unsaved))
 

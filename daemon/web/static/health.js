@@ -11,7 +11,7 @@ const LEVELS = { ok: "good", look: "warn", degraded: "warn", failed: "bad", stop
 export function Health({ health, status }) {
   if (!health) return html`<${Card} title=${t("health")}><p class="muted">${t("no_health")}</p><//>`;
   const troubles = [status?.reason, health.trouble, health.reload_problem, health.bundle_changed, health.metrics_problem,
-    health.teaching?.problem, health.history?.problem];
+    health.state_problem, health.teaching?.problem, health.history?.problem];
   const told = [...new Set(troubles)].filter(Boolean);
   // a node is well without its broker, and somebody should look all the same
   const isWell = health.status === "ok" && told.length === 0 && health.mqtt?.connected !== false;

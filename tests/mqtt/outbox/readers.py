@@ -14,11 +14,14 @@ class Reader:
     """An EventQueue with room for as many events as a test sets free."""
 
     def __init__(self, free: int) -> None:
-        self.free = free
+        self.free, self.connected = free, True
         self.got: list[Entry] = []
 
     def room(self) -> int:
         return self.free
+
+    def is_connected(self) -> bool:
+        return self.connected
 
     def put(self, entries: Sequence[Entry]) -> None:
         assert len(entries) <= self.free

@@ -38,13 +38,14 @@ def fill(path: Path, entries: list[Entry], last: int) -> None:
 class Device:
     """The outbox of one run, without its thread, in a state directory that comes and goes."""
 
-    def __init__(self, directory: Path, left: list[Entry], last: int) -> None:
+    def __init__(self, directory: Path, left: list[Entry], last: int, *, spares_disk: bool) -> None:
         self.state, self.aside = directory / "state", directory / "aside"
         self.path = self.state / "outbox.sqlite3"
         self.left = left
         fill(self.path, left, last)
         self.reader, self.counters, self.inbox = Reader(0), Counters(), Inbox()
-        self.keeper = StoreKeeper(self.path, "node", self.counters)
+        memory = directory / "memory" if spares_disk else None
+        self.keeper = StoreKeeper(self.path, "node", self.counters, memory)
         self.writer = EventWriter(self.keeper, OutboxConfig(), self.counters, self.inbox, self.reader)
         self.added: list[str] = []
         self.acknowledged = 0
@@ -102,8 +103,9 @@ class Device:
         for _ in range(4):
             self.turn(1000)
             self.acknowledge(1000)
+        self.inbox.close()
         self.turn()
-        self.keeper.close()
+        self.writer.finish()
 
 
 ACTIONS = ["add", "add", "turn", "send", "send", "acknowledge", "hide", "show", "remove", "replace"]
@@ -114,20 +116,24 @@ def steps(*actions: str) -> list[tuple[str, int]]:
 
 
 @example(
-    left=[1, 2, 12], actions=steps("add", "add", "turn", "send", "add", "show", "turn", "acknowledge"), is_late=True
+    left=[1, 2, 12],
+    actions=steps("add", "add", "turn", "send", "add", "show", "turn", "acknowledge"),
+    is_late=True,
+    spares_disk=False,
 )
-@example(left=[], actions=steps("add", "add", "send", "acknowledge", "remove"), is_late=False)
+@example(left=[], actions=steps("add", "add", "send", "acknowledge", "remove"), is_late=False, spares_disk=False)
 @given(
     st.lists(st.integers(1, 12), unique=True).map(sorted),
     st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(1, 5)), max_size=25),
     st.booleans(),
+    st.booleans(),
 )
 @settings(max_examples=repetitions(60, campaign=3000), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_happens_to_the_file_everything_is_sent_and_only_what_was_sent_is_removed(
-    left: list[int], actions: list[tuple[str, int]], is_late: bool
+    left: list[int], actions: list[tuple[str, int]], is_late: bool, spares_disk: bool
 ) -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
-        device = Device(Path(directory), earlier(left), 12)
+        device = Device(Path(directory), earlier(left), 12, spares_disk=spares_disk)
         if is_late:
             device.hide()
         device.writer.keep_store()

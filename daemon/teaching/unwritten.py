@@ -1,0 +1,73 @@
+"""Background and peaks that wait in memory, so that many of them are one commit: a card wears out by commits."""
+
+from collections.abc import Mapping
+
+from daemon.core.errors import TeachingError
+from daemon.core.records import Counters
+from daemon.core.timing import NS_PER_S
+from daemon.teaching.blobs import differ
+from daemon.teaching.records import BackgroundMoment, Peak
+from daemon.teaching.store import TeachingStore
+
+# A process that is killed loses so much. It can be gathered again.
+WRITE_EVERY_NS = 1800 * NS_PER_S
+
+MOST = 200
+
+
+class Unwritten:
+    """Used by the thread `teaching`. `counters` counts as dropped what could not be stored."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._background: list[BackgroundMoment] = []
+        self._peaks: list[Peak] = []
+        self._since_ns: int | None = None
+
+    def add_background(self, moment: BackgroundMoment) -> None:
+        """Take a moment of background."""
+        self._background.append(moment)
+
+    def add_peak(self, peak: Peak) -> None:
+        """Take the peak of an event that has ended."""
+        self._peaks.append(peak)
+
+    def counts(self, encoders: Mapping[str, str], stored: Mapping[str, int]) -> dict[str, int]:
+        """Return how many moments of each stream these encoders have made, with those that are `stored`."""
+        found = dict(stored)
+        for moment in self._background:
+            if not differ(moment.encoders, encoders):
+                found[moment.stream] = found.get(moment.stream, 0) + 1
+        return found
+
+    def write_due(self, store: TeachingStore, now_ns: int, *, is_urgent: bool) -> None:
+        """Store what waits, if it is much or has waited for long, or `is_urgent`. Raises TeachingError."""
+        if not (self._background or self._peaks):
+            self._since_ns = None
+            return
+        self._since_ns = now_ns if self._since_ns is None else self._since_ns
+        is_much = len(self._background) + len(self._peaks) >= MOST
+        if is_urgent or is_much or now_ns - self._since_ns >= WRITE_EVERY_NS:
+            self.write(store)
+
+    def write(self, store: TeachingStore) -> None:
+        """Store everything that waits, completely or not at all. Raises TeachingError, and then nothing waits."""
+        background, self._background = self._background, []
+        peaks, self._peaks = self._peaks, []
+        self._since_ns = None
+        if not (background or peaks):
+            return
+        try:
+            with store.together():
+                for moment in background:
+                    store.add_background(moment)
+                for peak in peaks:
+                    store.add_peak(peak)
+        except TeachingError:
+            self._drop("background", len(background))
+            self._drop("peak", len(peaks))
+            raise
+
+    def _drop(self, reason: str, count: int) -> None:
+        if count > 0:
+            self._counters.drop(reason, count)
