@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 import yaml
 from packages.image import build_image
-from packages.source import commit_time_s
 from packages.targets import TARGETS, Target
 
 from tests.helpers.cache import DIRECTORY
@@ -51,7 +50,7 @@ def target() -> Target:
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("image")
     began = time.monotonic()
-    built = build_image(target(), out, DIRECTORY / "wheels", commit_time_s())
+    built = build_image(target(), out, DIRECTORY / "wheels")
     print(f"the image took {time.monotonic() - began:.0f} s, its archive has {built.stat().st_size >> 20} MB")
     return built
 
@@ -152,7 +151,7 @@ def is_healthy(container: Running) -> bool:
 
 
 def test_two_builds_give_the_same_bytes(archive: Path, tmp_path: Path) -> None:
-    again = build_image(target(), tmp_path, DIRECTORY / "wheels", commit_time_s())
+    again = build_image(target(), tmp_path, DIRECTORY / "wheels")
     assert again.read_bytes() == archive.read_bytes()
 
 
