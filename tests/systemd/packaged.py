@@ -87,7 +87,18 @@ class Machine:
 
     def hear(self, topic: str) -> dict[str, Any]:
         """Wait for the next message of a topic of the node that is not retained."""
-        command = ("mosquitto_sub", "-h", "127.0.0.1", "-R", "-C", "1", "-W", str(HEARD_S), "-t", f"perceptd/demo/{topic}")
+        command = (
+            "mosquitto_sub",
+            "-h",
+            "127.0.0.1",
+            "-R",
+            "-C",
+            "1",
+            "-W",
+            str(HEARD_S),
+            "-t",
+            f"perceptd/demo/{topic}",
+        )
         told: dict[str, Any] = json.loads(self.guest.run(*command, timeout_s=HEARD_S + 30).stdout)
         return told
 
