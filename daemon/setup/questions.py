@@ -62,7 +62,7 @@ class Questions:
         return choices
 
     def _network(self, choices: Choices) -> Choices:
-        question = "Look for cameras and brokers on the local network? It asks all devices there, for a few seconds"
+        question = "Look for cameras and brokers on the local network? It takes seconds"
         self._finder.network = ask_yes(self._terminal, question, default=self._finder.network is not False)
         return choices
 
