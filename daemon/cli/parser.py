@@ -157,6 +157,13 @@ def _add_doctor(commands: "Commands") -> None:
     )
     add_config(doctor)
     add_json(doctor)
+    doctor.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="write what this machine is, and how fast each encoder runs on it, for an issue: "
+        "no pictures, names, addresses or paths",
+    )
     doctor.set_defaults(execute=_doctor)
 
 

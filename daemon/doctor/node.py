@@ -60,6 +60,16 @@ class NodeChecks:
         except Refused as error:
             self._bundle_problem = str(error)
 
+    @property
+    def document(self) -> Config | None:
+        """The config, if it is valid."""
+        return None if self._loaded is None else self._loaded.document
+
+    @property
+    def active_bundle(self) -> Bundle | None:
+        """The bundle that a start would run, if it can be read."""
+        return self._bundle
+
     def state_disk(self) -> Iterator[Finding]:
         """Whether the outbox has room in the state directory."""
         if self._loaded is not None:
