@@ -79,6 +79,23 @@ need_music() {
     need timgm6mb-soundfont "the instruments of that music" has_package timgm6mb-soundfont
 }
 
+# need_packages MACHINE...: what building a Debian package needs, for processors as uname -m says them
+need_packages() {
+    need git "the files of the commit" has_command git
+    need gnupg "the signature of an apt repository" has_command gpg
+    local machine
+    for machine in "$@"; do
+        need "binutils-${machine/_/-}-linux-gnu" "smaller libraries in packages" has_command "$machine-linux-gnu-strip"
+    done
+}
+
+prepare_packages() {
+    need_python
+    need_packages x86_64 aarch64
+    install_missing
+    make_venv .venv-package requirements/package.lock
+}
+
 prepare_tests() {
     need_runtime
     need openssl "certificates in tests" has_command openssl
@@ -98,6 +115,8 @@ prepare_tests() {
     need systemd "checks of the service unit" has_command systemd-analyze
     need systemd-container "a guest system that runs the service" has_command systemd-nspawn
     need mmdebstrap "the file system of that guest" has_command mmdebstrap
+    need_packages "$(uname -m)"
+    need lintian "checks of the Debian package" has_command lintian
     install_missing
     make_venv .venv-test requirements/test.lock
 }

@@ -5,6 +5,7 @@ import grp
 import json
 import logging
 import os
+import signal
 import socket
 import sys
 import time
@@ -15,10 +16,11 @@ from typing import Any
 
 from daemon.cli.ownership import give_to_caller
 from daemon.cli.setup_terminal import Console, Log
+from daemon.config.bundle_places import SERVICE_BUNDLES, own_bundles
 from daemon.config.places import SERVICE_CONFIG, account_configs
 from daemon.core.errors import Refused
 from daemon.core.secret_files import read_secret
-from daemon.doctor.service_user import USER
+from daemon.doctor.service_user import USER, find_service
 from daemon.setup.answers import Given, missing, with_given
 from daemon.setup.choices import Choices, choices_of
 from daemon.setup.commands import Children
@@ -42,12 +44,17 @@ perceptd setup --help tells all of them"""
 
 
 def setup(options: argparse.Namespace) -> int:
+    """Set up a node, as `run_setup` does. A shutdown, and a terminal that is closed, end it as Ctrl-C does."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    return run_setup(options)
+
+
+def run_setup(options: argparse.Namespace) -> int:
     """Set up a node; 0: it works, 1: it is written and does not work yet. Raises Refused: nothing was written."""
     asks = not options.yes
     if asks and (options.json or not sys.stdin.isatty() or not sys.stdout.isatty()):
         raise Refused("--json needs --yes" if options.json else NO_TERMINAL)
-    # what goes wrong is told once, as part of the course of the setup
-    logging.disable(logging.CRITICAL)
     given, page_password = given_answers(options), _page_password(options.page_password_file)
     place = place_of(options.config)
     check_writable(place)
@@ -59,10 +66,15 @@ def setup(options: argparse.Namespace) -> int:
     is_service = place.config.resolve() == SERVICE_CONFIG.resolve() and systemd.has_unit()
     finish = Finish(terminal, commands, systemd, place.config, is_service)
     questions = Questions(terminal, finder, given, None if before is None else before.config) if asks else None
+    bundles = own_bundles() if find_service() is None else SERVICE_BUNDLES
     from_dir = None if options.from_dir is None else options.from_dir.absolute()
-    course = Setup(Ports(terminal, finder, commands, _stamp, give_to_caller), place, before, questions, from_dir)
+    course = Setup(
+        Ports(terminal, finder, commands, _stamp, give_to_caller, bundles), place, before, questions, from_dir
+    )
     ran = is_service and systemd.is_active()
     state: ServiceState = "left"
+    # what goes wrong with a device is told once, as part of the course of the setup
+    logging.disable(logging.CRITICAL)
     try:
         if asks:
             terminal.say(GREETING.format(config=place.config))

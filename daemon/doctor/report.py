@@ -98,6 +98,7 @@ def _run(config: Path, *, as_json: bool, hardware: Path | None = None) -> int:
         report.take("testing what the service may use", checks.access())
         report.take("opening cameras, microphones and recordings", checks.sources())
         report.take("connecting to the broker", checks.broker())
+        report.take("reading certificates", checks.certificates())
         report.take("checking the source of bundles", checks.models())
         report.take("running the bundle's self-test", checks.bundle())
     code = report.close()

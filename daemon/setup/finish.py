@@ -89,7 +89,7 @@ class Finish:
             say(f"open it    {link}\n           {LINK_LASTS} Another one: {sudo}perceptd page --link{option}")
         if self.is_service:
             say("its log    sudo journalctl -fu perceptd")
-        say(f'teach it   {sudo}perceptd teach "kettle boils"{option}, each time it happens')
+        say(f'teach it   {sudo}perceptd teach "kettle boils"{option}')
         say(f"change it  {sudo}perceptd setup{option}")
 
 

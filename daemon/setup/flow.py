@@ -1,6 +1,6 @@
 """The course of a setup: answers, the config, its test, the page, the start of the service."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ class Ports:
     """What a setup works with.
 
     `stamp` returns the date and time for the names of backups. `give` gives a file to the person who uses sudo.
+    `bundles` is the directory in which `perceptd bundle get` makes bundles.
     """
 
     terminal: Terminal
@@ -33,6 +34,7 @@ class Ports:
     commands: Commands
     stamp: Callable[[], str]
     give: Callable[[Path], None]
+    bundles: Path
 
 
 @dataclass(slots=True)
@@ -88,9 +90,10 @@ class Setup:
     def _first_plan(self, choices: Choices) -> Plan:
         if self._questions is not None:
             return self._asked_plan(choices, self._questions)
-        plan = new_plan(self._place.config, self._before, self._with_bundle(choices))
+        plan = self._plan(choices)
         for line in plan.losses():
             self._terminal.say(line)
+        self._make_bundle(choices.bundle)
         return plan
 
     def _asked_plan(self, choices: Choices, questions: Questions) -> Plan:
@@ -100,43 +103,53 @@ class Setup:
             choices = questions.ask(choices, from_last=from_last)
             from_last = True
             try:
-                plan = new_plan(self._place.config, self._before, self._with_bundle(choices))
+                plan = self._plan(choices)
+                if not self._agrees(plan):
+                    raise Stopped("nothing was written")
+                self._make_bundle(choices.bundle)
+            except Back:
+                continue
             except Refused as error:
                 self._terminal.say(f"  {error}")
                 if not ask_yes(self._terminal, "Change the answers?", default=True, has_before=False):
                     raise Stopped("nothing was written") from error
-                continue
-            if not plan.has_changes:
-                self._terminal.say(f"{self._place.config} says all of this already.")
+            else:
                 return plan
-            try:
-                if self._agrees(plan):
-                    return plan
-            except Back:
-                continue
-            raise Stopped("nothing was written")
 
     def _agrees(self, plan: Plan) -> bool:
         """Show what is going to change, and return whether somebody agrees. Raises Back."""
-        self._terminal.say(f"\nThis is going to be {self._place.config}; passwords are not shown:\n")
-        for line in plan.lines():
-            self._terminal.say(f"  {line}")
-        self._terminal.say("")
-        for line in plan.losses():
+        if not plan.has_changes:
+            self._terminal.say(f"{self._place.config} says all of this already.")
+            return True
+        for line in self._shown(plan):
             self._terminal.say(line)
-        if plan.before is not None:
-            self._terminal.say("The config before is kept beside it, as config.yaml.before-setup-DATE.")
         return ask_yes(self._terminal, "Write it?", default=True)
 
-    def _with_bundle(self, choices: Choices) -> Choices:
-        """Return the choices with the directory of the bundle, which is made first where that needs a recipe."""
+    def _shown(self, plan: Plan) -> Iterator[str]:
+        if plan.text == plan.before:
+            yield "Only the password of the broker changes. That of before is kept as mqtt-password.before-setup-DATE."
+            return
+        yield f"\nThis is going to be {self._place.config}; passwords are not shown:\n"
+        yield from (f"  {line}" for line in plan.lines())
+        yield ""
+        yield from plan.losses()
+        if plan.before is not None:
+            yield "The config before is kept beside it, as config.yaml.before-setup-DATE."
+
+    def _plan(self, choices: Choices) -> Plan:
+        """Return what is written for these choices, with the directory of the bundle. Raises Refused."""
         name = choices.bundle
-        if "/" in name or name == "":
-            return choices
+        if name in recipe_names():
+            directory = str(self._ports.bundles / name)
+        else:
+            directory = name if "/" in name else str(find_bundle(name))
+        return new_plan(self._place.config, self._before, choices, directory)
+
+    def _make_bundle(self, name: str) -> None:
+        """Make a bundle that needs to be made by its recipe. Raises Refused."""
         if name in recipe_names():
             self._terminal.say(f"making the bundle {name} of public models ...")
-            return replace(choices, bundle=get_bundle(self._ports.commands, name, self._from_dir))
-        return replace(choices, bundle=str(find_bundle(name)))
+            get_bundle(self._ports.commands, name, self._from_dir)
 
     def _write(self, plan: Plan) -> list[Path]:
         if not plan.has_changes:
@@ -158,5 +171,6 @@ class Setup:
         if stream.camera is not None:
             outcome.picture = show_picture(self._terminal, self._ports.finder, stream.camera, self._ports.give)
         if stream.microphone is not None:
-            asks = self._questions is not None
+            # nobody claps before the rest works
+            asks = self._questions is not None and outcome.works
             outcome.sound = show_sound(self._terminal, self._ports.finder, stream, asks=asks)

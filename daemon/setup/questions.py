@@ -11,6 +11,7 @@ from daemon.setup.ask_devices import DeviceQuestions
 from daemon.setup.asking import Back, Option, Terminal, ask, ask_yes, choose
 from daemon.setup.choices import Choices, choices_of
 from daemon.setup.finder import Finder
+from daemon.setup.found import FoundAccelerator
 
 Question: TypeAlias = Callable[[Choices], Choices]
 
@@ -34,8 +35,9 @@ class Questions:
         self._terminal = terminal
         self._finder = finder
         self._before = before
-        self._devices = DeviceQuestions(terminal, finder)
+        self._devices = DeviceQuestions(terminal, finder, () if before is None else before.streams)
         self._broker = BrokerQuestions(terminal, finder)
+        self._accelerators: list[FoundAccelerator] | None = None
         asked: list[tuple[object, Question]] = [
             (finder.network, self._network),
             (given.node, self._node),
@@ -92,7 +94,13 @@ class Questions:
         return replace(choices, bundle=chosen)
 
     def _has_edge_tpu(self) -> bool:
-        return any(each.works and each.device.startswith("edgetpu") for each in self._finder.accelerators())
+        """Return whether an Edge TPU works. The first call tries all accelerators, and tells what it finds."""
+        if self._accelerators is None:
+            self._accelerators = self._finder.accelerators()
+            for each in self._accelerators:
+                state = "it works, and is used" if each.works else f"it does not work: {each.problem}"
+                self._terminal.say(f"found {each.name} ({each.device}): {state}")
+        return any(each.works and each.device.startswith("edgetpu") for each in self._accelerators)
 
 
 def fresh_choices(hostname: str, bundle_name: str) -> Choices:

@@ -8,10 +8,12 @@ import tempfile
 from pathlib import Path
 
 from daemon import __version__
-from packages.source import ROOT, commit_time_s
+from packages.sbom import Product, needed, write_evidence
+from packages.source import ROOT, commit, commit_time_s
 from packages.system import write_system_files
 from packages.targets import Target
 from packages.tree import build_tree, write
+from packages.wheels import wheels_of
 
 DEBIAN = ROOT / "scripts/packages/debian"
 MAINTAINER_SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
@@ -32,7 +34,8 @@ def build_deb(
 ) -> Path:
     """Build the package of this target into `out`, and return its file.
 
-    `cache` keeps the wheels. `version` is that of the package, by default that of the daemon. Raises NoWheels when they cannot be had, CalledProcessError when dpkg-deb fails.
+    `cache` keeps the wheels. `version` is that of the package, by default that of the daemon. Raises NoWheels when
+    the wheels cannot be had, and CalledProcessError when a tool fails.
     """
     version = version or package_version(target)
     out.mkdir(parents=True, exist_ok=True)
@@ -40,17 +43,24 @@ def build_deb(
     with tempfile.TemporaryDirectory(prefix=f"perceptd-{target.name}-") as directory:
         root = Path(directory) / "root"
         build_tree(target, root, cache)
-        write_system_files(target, root, version, _maintainer())
+        _write_evidence(target, root, version, cache)
+        write_system_files(target, root, version, _field("Maintainer"))
         _write_control(target, root, version)
-        _set_times(root, commit_time_s())
+        _settle(root, commit_time_s())
         command = ["dpkg-deb", *compression, "--root-owner-group", "--build", str(root), str(file)]
         environment = {**os.environ, "SOURCE_DATE_EPOCH": str(commit_time_s())}
         subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
     return file
 
 
-def _maintainer() -> str:
-    (line,) = re.findall(r"^Maintainer: (.*)$", (DEBIAN / "control").read_text(), re.MULTILINE)
+def _write_evidence(target: Target, root: Path, version: str, cache: Path) -> None:
+    product = Product("perceptd", version, target.arch, commit=commit(), committed_at=commit_time_s())
+    depends = _field("Depends").replace("@PYTHON@", target.python).split(",")
+    write_evidence(root, product, wheels_of(target, cache), needed(depends))
+
+
+def _field(name: str) -> str:
+    (line,) = re.findall(rf"^{name}: (.*)$", (DEBIAN / "control").read_text(), re.MULTILINE)
     return str(line)
 
 
@@ -83,8 +93,9 @@ def _filled(text: str, values: dict[str, str]) -> str:
     return text
 
 
-def _set_times(root: Path, time_s: int) -> None:
+def _settle(root: Path, time_s: int) -> None:
+    """Give every file the same time, and a mode that does not depend on the umask of this build."""
     for path in [root, *root.rglob("*")]:
         os.utime(path, (time_s, time_s), follow_symlinks=False)
-        if path.is_dir() and not path.is_symlink():
-            path.chmod(0o755)  # whatever the umask
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)

@@ -1,0 +1,100 @@
+"""The program of scripts/package: builds the Debian packages and their repository, or the image, or the add-on."""
+
+import argparse
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+from packages.deb import build_deb
+from packages.image import NoImage, build_image
+from packages.image_context import write_addon
+from packages.repository import write_repository
+from packages.source import ROOT, changed_files, commit, commit_time_s
+from packages.targets import TARGETS, Target, target_named
+from packages.wheels import NoWheels
+
+CACHE = ROOT / "build" / "wheels"
+IMAGE_DEBIAN = 13
+
+
+def new_parser() -> argparse.ArgumentParser:
+    """Return the parser of scripts/package."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/package",
+        description="Builds the Debian packages of the commit that is checked out, and an apt repository of them. Two "
+        f"builds of one commit give the same packages, byte by byte. Downloaded libraries stay in {CACHE}.",
+    )
+    parser.add_argument(
+        "--target",
+        action="append",
+        choices=[target.name for target in TARGETS],
+        help="build for this system only; may be given several times (default: all)",
+    )
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--image",
+        action="store_true",
+        help="build the image of a container in the place of packages, for this processor unless --target names "
+        "another one of Debian 13; needs root, buildah and mmdebstrap",
+    )
+    instead.add_argument(
+        "--addon",
+        action="store_true",
+        help="write the folder of the add-on for Home Assistant in the place of packages",
+    )
+    parser.add_argument("--out", type=Path, default=ROOT / "dist", metavar="DIR", help="default: dist in the checkout")
+    parser.add_argument(
+        "--sign-apt",
+        type=Path,
+        metavar="KEYFILE",
+        help="sign the repository with this secret OpenPGP key, which has no passphrase",
+    )
+    return parser
+
+
+def main() -> int:
+    """Build, and return the exit code."""
+    options = new_parser().parse_args()
+    if changed := changed_files():
+        print(f"these packages differ from the commit {commit()}: {len(changed)} files have changed", file=sys.stderr)
+    targets = [target_named(name) for name in options.target or [target.name for target in TARGETS]]
+    try:
+        if options.image or options.addon:
+            _build_image(targets, options.out, is_addon=options.addon, is_chosen=bool(options.target))
+            return 0
+        built = []
+        for target in targets:
+            deb = build_deb(target, options.out, CACHE)
+            print(f"{deb}  {deb.stat().st_size / 1e6:.0f} MB", flush=True)
+            built.append((target, deb))
+        repository = options.out / "apt"
+        write_repository(built, repository, commit_time_s(), options.sign_apt)
+    except (NoImage, NoWheels) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except subprocess.CalledProcessError as error:
+        output = error.stderr.decode(errors="replace") if isinstance(error.stderr, bytes) else error.stderr or ""
+        print(f"{error.cmd[0]} failed with {error.returncode}: {output.strip()}", file=sys.stderr)
+        return 1
+    print(f"{repository}  {'signed' if options.sign_apt else 'not signed: apt refuses it. Use --sign-apt'}")
+    return 0
+
+
+def _build_image(targets: list[Target], out: Path, *, is_addon: bool, is_chosen: bool) -> None:
+    """Build what is of Debian 13 among the targets. Raises NoImage and NoWheels."""
+    possible = [target for target in targets if target.debian == IMAGE_DEBIAN]
+    if not is_chosen and not is_addon:
+        possible = [target for target in possible if target.machine == platform.machine()]
+    if not possible:
+        raise NoImage(f"an image has Debian {IMAGE_DEBIAN}: name such a --target")
+    if is_addon:
+        print(write_addon(possible, out, CACHE))
+        return
+    for target in possible:
+        archive = build_image(target, out, CACHE)
+        print(f"{archive}  {archive.stat().st_size / 1e6:.0f} MB", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
