@@ -29,7 +29,7 @@ from daemon.setup.flow import Outcome, Ports, Setup, Stopped
 from daemon.setup.plan import Before, read_before
 from daemon.setup.questions import Questions, fresh_choices
 from daemon.setup.search import Search
-from daemon.setup.service import Systemd
+from daemon.setup.service import Pause, Systemd
 from daemon.setup.written import Place, check_writable
 from daemon.web.passwords import password_problem
 
@@ -68,19 +68,15 @@ def run_setup(options: argparse.Namespace) -> int:
     questions = Questions(terminal, finder, given, None if before is None else before.config) if asks else None
     bundles = own_bundles() if find_service() is None else SERVICE_BUNDLES
     from_dir = None if options.from_dir is None else options.from_dir.absolute()
-    course = Setup(
-        Ports(terminal, finder, commands, _stamp, give_to_caller, bundles), place, before, questions, from_dir
-    )
-    ran = is_service and systemd.is_active()
+    pause = Pause(systemd, ran=is_service and systemd.is_active())
+    ports = Ports(terminal, finder, commands, _stamp, give_to_caller, bundles, pause)
+    course = Setup(ports, place, before, questions, from_dir)
     state: ServiceState = "left"
     # what goes wrong with a device is told once, as part of the course of the setup
     logging.disable(logging.CRITICAL)
     try:
         if asks:
             terminal.say(GREETING.format(config=place.config))
-        if ran:
-            terminal.say("the service stops meanwhile: it holds its camera and its microphone")
-            systemd.stop()
         outcome = course.run(choices)
         page_works = True
         if page_password is not None:
@@ -88,8 +84,8 @@ def run_setup(options: argparse.Namespace) -> int:
         elif asks:
             finish.ask_password()
         starts = options.starts and (asks or outcome.works)
-        state = finish.start(starts=starts, asks=asks, ran=ran)
-        ran = False
+        state = finish.start(starts=starts, asks=asks, ran=pause.ran)
+        pause.forget()
     except (KeyboardInterrupt, EOFError):
         terminal.say(f"\nended: {f'{place.config} is written' if course.has_written else 'nothing was written'}")
         return EXIT_INTERRUPTED
@@ -97,9 +93,8 @@ def run_setup(options: argparse.Namespace) -> int:
         terminal.say(str(error))
         return 1
     finally:
-        if ran:
-            with suppress(Refused):
-                systemd.start(enables=False)
+        with suppress(Refused):
+            pause.end()
     link = finish.link() if state in ("recognises", "failed") else None
     if options.json:
         print(json.dumps(report(place, outcome, state, link), indent=2, ensure_ascii=False))

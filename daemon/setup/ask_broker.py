@@ -87,7 +87,7 @@ class BrokerQuestions:
         default = choices.tls or choices.port == TLS_PORT
         if not ask_yes(self._terminal, "Is the connection to it encrypted (TLS)?", default=default):
             return replace(choices, tls=False, ca_file=None)
-        question = "File with its certificate authority (system: the certificates of this system verify it)"
+        question = "File with its certificate authority, or system for those of this machine"
         file = ask(self._terminal, question, choices.ca_file or "system", str)
         return replace(choices, tls=True, ca_file=None if file == "system" else file)
 

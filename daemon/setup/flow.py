@@ -14,6 +14,7 @@ from daemon.setup.finder import Finder
 from daemon.setup.found import OnePicture
 from daemon.setup.plan import Before, Plan, new_plan
 from daemon.setup.questions import Questions
+from daemon.setup.service import Pause
 from daemon.setup.written import Place, write
 
 
@@ -26,7 +27,7 @@ class Ports:
     """What a setup works with.
 
     `stamp` returns the date and time for the names of backups. `give` gives a file to the person who uses sudo.
-    `bundles` is the directory in which `perceptd bundle get` makes bundles.
+    `bundles` is the directory in which `perceptd bundle get` makes bundles. `pause` stops the service for the tests.
     """
 
     terminal: Terminal
@@ -35,6 +36,7 @@ class Ports:
     stamp: Callable[[], str]
     give: Callable[[Path], None]
     bundles: Path
+    pause: Pause
 
 
 @dataclass(slots=True)
@@ -65,13 +67,17 @@ class Setup:
         self._before = before
         self._questions = questions
         self._from_dir = from_dir
+        self._backups: list[Path] = []
         self.has_written = False
 
     def run(self, choices: Choices) -> Outcome:
         """Ask, write and test, until it works or somebody goes on all the same. Raises Refused, and Stopped."""
         plan = self._first_plan(choices)
         while True:
-            outcome = Outcome(plan, self._write(plan))
+            if self._ports.pause.begin():
+                self._terminal.say("the service stops meanwhile: it holds its camera and its microphone")
+            self._write(plan)
+            outcome = Outcome(plan, self._backups)
             self._test(outcome)
             if outcome.works or self._questions is None:
                 return outcome
@@ -84,7 +90,7 @@ class Setup:
             if chosen == "on":
                 return outcome
             if chosen == "stop":
-                raise Stopped(f"{self._place.config} is written; the service was not started")
+                raise self._stopped()
             plan = self._asked_plan(replace(plan.choices, password=None), self._questions)
 
     def _first_plan(self, choices: Choices) -> Plan:
@@ -105,14 +111,14 @@ class Setup:
             try:
                 plan = self._plan(choices)
                 if not self._agrees(plan):
-                    raise Stopped("nothing was written")
+                    raise self._stopped()
                 self._make_bundle(choices.bundle)
             except Back:
                 continue
             except Refused as error:
                 self._terminal.say(f"  {error}")
                 if not ask_yes(self._terminal, "Change the answers?", default=True, has_before=False):
-                    raise Stopped("nothing was written") from error
+                    raise self._stopped() from error
             else:
                 return plan
 
@@ -151,9 +157,12 @@ class Setup:
             self._terminal.say(f"making the bundle {name} of public models ...")
             get_bundle(self._ports.commands, name, self._from_dir)
 
-    def _write(self, plan: Plan) -> list[Path]:
+    def _stopped(self) -> Stopped:
+        return Stopped(f"{self._place.config} is written" if self.has_written else "nothing was written")
+
+    def _write(self, plan: Plan) -> None:
         if not plan.has_changes:
-            return []
+            return
         backups = write(self._place, plan.text, plan.choices.password, self._ports.stamp())
         self.has_written = True
         self._terminal.say(f"wrote {self._place.config}")
@@ -161,7 +170,7 @@ class Setup:
             self._terminal.say(f"kept what was there before as {backup}")
         # a second plan of this setup begins with what it has written
         self._before = Before(plan.text, plan.config)
-        return backups
+        self._backups += backups
 
     def _test(self, outcome: Outcome) -> None:
         """Run the checks, and show a picture and the level of the sound."""

@@ -30,7 +30,10 @@ class Before:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A config to be written. `lost` are the keys of the config before that it has no longer."""
+    """A config to be written. `before` is the text of the config that is there.
+
+    `is_new`: there is none, or it only plays the demo. `lost` are the keys of before that the new config has no longer.
+    """
 
     choices: Choices
     config: Config
@@ -38,6 +41,7 @@ class Plan:
     lost: list[str]
     lost_comments: bool
     before: str | None
+    is_new: bool
 
     @property
     def has_changes(self) -> bool:
@@ -47,9 +51,9 @@ class Plan:
     def lines(self) -> Iterator[str]:
         """Yield what is going to change, without passwords: the config, or its differences from the one before."""
         shown = redacted(self.text).splitlines()
-        if self.before is None:
+        if self.is_new or self.before is None:
             yield from shown
-        elif self.text != self.before:
+        else:
             yield from difflib.unified_diff(
                 redacted(self.before).splitlines(), shown, "before", "new", n=1, lineterm=""
             )
@@ -93,5 +97,6 @@ def new_plan(path: Path, before: Before | None, choices: Choices, bundle: str) -
     except DocumentError as error:
         # nobody has seen the lines of this text
         raise DocumentError([each["text"] for each in problems_by_line(path, error.problems)]) from error
-    by_hand = before is not None and before.config is not None and not is_own_text(before.text)
-    return Plan(choices, config, text, lost_keys(old, values), by_hand, None if before is None else before.text)
+    is_new = before is None or before.config is None
+    by_hand = before is not None and not is_new and not is_own_text(before.text)
+    return Plan(choices, config, text, lost_keys(old, values), by_hand, None if before is None else before.text, is_new)

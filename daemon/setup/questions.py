@@ -19,7 +19,7 @@ Question: TypeAlias = Callable[[Choices], Choices]
 OTHER: Literal[""] = ""
 
 LABELS = {
-    "home": "home: the sounds and sights of a home, such as a doorbell, glass, a dog, a person. Downloads 30 MB",
+    "home": "home: the sounds and sights of a home, such as a doorbell, glass, a dog, a person. Downloads 45 MB",
     "home-coral": "home-coral: the same, with models for an Edge TPU. Downloads more",
     "digits": "digits: the digits 0 to 9, shown and spoken in English. A first try without a download",
 }
@@ -62,7 +62,7 @@ class Questions:
         return choices
 
     def _network(self, choices: Choices) -> Choices:
-        question = "Look for cameras and brokers on the local network? It asks all devices there, for a few seconds"
+        question = "Look for cameras and brokers on the local network? It takes seconds"
         self._finder.network = ask_yes(self._terminal, question, default=self._finder.network is not False)
         return choices
 

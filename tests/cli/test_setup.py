@@ -21,6 +21,7 @@ from tests.helpers.daemon import ROOT, DaemonProcess
 from tests.helpers.mosquitto import Mosquitto
 from tests.helpers.rtsp import rtsp_camera
 from tests.helpers.terminal import AtTerminal
+from tests.shared import SHARED, needs_shared
 
 COMMAND = [sys.executable, "-m", "daemon", "setup"]
 
@@ -179,6 +180,7 @@ def test_a_person_sets_up_a_camera_and_a_broker_with_logins_and_it_recognises(tm
             assert json.loads(heard.stdout)["node"] == "hall"
 
 
+@needs_shared
 @pytest.mark.campaign("setup", part=0)
 def test_a_script_sets_up_the_same_by_options_and_again(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
@@ -188,13 +190,23 @@ def test_a_script_sets_up_the_same_by_options_and_again(tmp_path: Path) -> None:
         for name, content in files.items():
             (tmp_path / name).write_text(f"{content}\n")
         arguments = ["--yes", "--json", "--config", str(config), "--node", "hall", "--stream", "door"]
-        arguments += ["--camera-file", str(tmp_path / "camera"), "--microphone", "camera", "--bundle", "digits"]
-        arguments += ["--broker", f"127.0.0.1:{broker.port}", "--username", "hall"]
+        arguments += ["--camera-file", str(tmp_path / "camera"), "--microphone", "camera"]
+        arguments += [
+            "--bundle",
+            "home",
+            "--from",
+            str(SHARED / "models"),
+            "--broker",
+            f"127.0.0.1:{broker.port}",
+            "--username",
+            "hall",
+        ]
         arguments += ["--password-file", str(tmp_path / "broker"), "--page-password-file", str(tmp_path / "page")]
         first = run(tmp_path, *arguments)
         assert (first["works"], first["service"], first["backups"]) == (True, "absent", [])
         assert (first["picture"]["width"], first["node"], first["stream"]) == (320, "hall", "door")
         assert first["sound_dbfs"] > -30
+        assert first["bundle"] == str(tmp_path / ".local/share/perceptd/bundles/home")
         text = config.read_text()
         # all is there already; and then one thing changes
         assert run(tmp_path, "--yes", "--json", "--config", str(config))["backups"] == []

@@ -1,14 +1,16 @@
 """A guest on which the Debian package of perceptd is installed from an apt repository, changed and removed."""
 
 import json
-import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+from packages.repository import write_repository
+from packages.targets import Target
 
 from daemon import __version__
-from tests.helpers.debs import another, built, field, write_repository
+from tests.helpers.debs import another, built, target_of
 from tests.helpers.nspawn import Guest
 
 SERVICE = "perceptd.service"
@@ -45,28 +47,56 @@ LATER = {
 }
 
 
-def make_repository(suite: str, directory: Path) -> Path:
-    """Build the packages OLD and NEW for a release of Debian, and make them a repository."""
-    old = built(suite, directory)
-    another(old, NEW)
-    write_repository(directory)
-    directory.chmod(0o755)
-    return directory
+class Packages:
+    """The packages of some versions for one release of Debian, and an apt repository of them."""
+
+    def __init__(self, suite: str, directory: Path) -> None:
+        """Build OLD and NEW."""
+        self.suite, self._directory = suite, directory
+        self.repository = directory / "apt"
+        self.old = built(suite, directory)
+        self._all = [(target_of(suite), self.old)]
+        self.add(NEW)
+
+    def add(self, version: str, edits: Mapping[str, Sequence[tuple[str, str]]] | None = None) -> None:
+        """Add a version of the program, with other texts in files of daemon/."""
+        self._write((target_of(self.suite), another(self.old, version, edits)))
+
+    def add_suite(self, suite: str) -> None:
+        """Add OLD for another release of Debian."""
+        self._write((target_of(suite), built(suite, self._directory)))
+
+    def _write(self, package: tuple[Target, Path]) -> None:
+        self._all.append(package)
+        write_repository(self._all, self.repository, 0, None)
+
+    @property
+    def bind(self) -> str:
+        """The option with which a guest sees the repository. The directory is made anew by `add`, so its parent."""
+        self._directory.chmod(0o755)
+        return f"--bind-ro={self._directory}:{REPOSITORY}"
 
 
 class Machine:
     """A guest and what runs on it."""
 
-    def __init__(self, guest: Guest, suite: str) -> None:
-        self.guest, self._debian = guest, {"bookworm": 12, "trixie": 13}[suite]
+    def __init__(self, guest: Guest, suite: str, port: int = 1883) -> None:
+        """`port` is that of the broker in the guest."""
+        self.guest, self.debian = guest, target_of(suite).debian
+        self._subscribe = ("mosquitto_sub", "-h", "127.0.0.1", "-p", str(port))
         guest.run("rm", "-rf", "/etc/apt/sources.list", "/etc/apt/sources.list.d")
         guest.run("mkdir", "/etc/apt/sources.list.d")
-        guest.write("/etc/apt/sources.list.d/perceptd.list", f"deb [trusted=yes] file:{REPOSITORY} ./\n")
-        guest.run("apt-get", "update")
+        self.use_repository(suite)
+
+    def use_repository(self, suite: str) -> None:
+        """Let apt use the repository, with the packages for a release of Debian."""
+        line = f"deb [trusted=yes] file:{REPOSITORY}/apt {suite} main\n"
+        self.guest.write("/etc/apt/sources.list.d/perceptd.list", line)
+        self.guest.run("apt-get", "update")
 
     def full(self, version: str) -> str:
         """Return the version of the package, of a version of the program."""
-        return f"{version}+deb{self._debian}"
+        return f"{version}+deb{self.debian}"
 
     def apt(self, *command: str, check: bool = True) -> str:
         """Run apt-get, and return what it and the package have said."""
@@ -79,26 +109,15 @@ class Machine:
         return self.apt("install", f"perceptd={self.full(version)}")
 
     def start(self) -> None:
-        """Let the service run now and at each boot, with a history."""
+        """Let the service run now and at each boot, with a history, and with health each second."""
         config = yaml.safe_load(self.guest.run("cat", CONFIG).stdout)
-        self.guest.write(CONFIG, yaml.safe_dump({**config, "history": {}}))
+        self.guest.write(CONFIG, yaml.safe_dump({**config, "history": {}, "health": {"every_s": 1.0}}))
         self.guest.run("systemctl", "enable", "--now", SERVICE, timeout_s=APT_S)
         self.hear("demo/recognition")
 
     def hear(self, topic: str) -> dict[str, Any]:
         """Wait for the next message of a topic of the node that is not retained."""
-        command = (
-            "mosquitto_sub",
-            "-h",
-            "127.0.0.1",
-            "-R",
-            "-C",
-            "1",
-            "-W",
-            str(HEARD_S),
-            "-t",
-            f"perceptd/demo/{topic}",
-        )
+        command = (*self._subscribe, "-R", "-C", "1", "-W", str(HEARD_S), "-t", f"perceptd/demo/{topic}")
         told: dict[str, Any] = json.loads(self.guest.run(*command, timeout_s=HEARD_S + 30).stdout)
         return told
 
@@ -108,7 +127,7 @@ class Machine:
 
     def retained(self) -> list[str]:
         """Return the topics that the broker retains."""
-        command = ("mosquitto_sub", "-h", "127.0.0.1", "--retained-only", "-W", "2", "-F", "%t", "-t", "#")
+        command = (*self._subscribe, "--retained-only", "-W", "2", "-F", "%t", "-t", "#")
         topics = self.guest.run(*command, check=False).stdout.split()
         return sorted(topic for topic in topics if not topic.startswith("$"))
 
@@ -153,13 +172,3 @@ class Machine:
             "    if not pathlib.Path(util.source_from_cache(str(path))).exists(): print(path)\n"
         )
         return self.guest.run("python3", "-c", script).stdout.split()
-
-
-def deb_version(deb: Path) -> str:
-    """Return the version of a package."""
-    return field(deb, "Version")
-
-
-def output(done: subprocess.CompletedProcess[str]) -> str:
-    """Return all that a command has said."""
-    return done.stdout + done.stderr

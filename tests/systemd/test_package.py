@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from daemon.node.state_files import STATE_FILES
-from tests.helpers.debs import another, write_repository
 from tests.helpers.mosquitto import wait_until
 from tests.helpers.nspawn import SUITES, bare_guest
-from tests.systemd.packaged import CONFIG, LATER, NEW, OLD, REPOSITORY, SERVICE, STATE, Machine, make_repository
+from tests.systemd.packaged import CONFIG, LATER, NEW, OLD, REPOSITORY, SERVICE, STATE, Machine, Packages
 
 pytestmark = [pytest.mark.campaign("packages", part=0), pytest.mark.xdist_group("packages")]
 
@@ -20,16 +19,15 @@ UNITS = ("perceptd.service", "perceptd.socket", "perceptd-page.service", "percep
 
 
 @pytest.fixture(scope="module", params=SUITES)
-def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """The release of Debian, and the repository for it."""
-    return request.param, make_repository(request.param, tmp_path_factory.mktemp("debs"))
+def packages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Packages:
+    """The packages for a release of Debian."""
+    return Packages(request.param, tmp_path_factory.mktemp("debs"))
 
 
 @pytest.fixture
-def machine(repository: tuple[str, Path], tmp_path: Path) -> Iterator[Machine]:
-    suite, directory = repository
-    with bare_guest(suite, tmp_path / "guest.log", f"--bind-ro={directory}:{REPOSITORY}") as guest:
-        yield Machine(guest, suite)
+def machine(packages: Packages, tmp_path: Path) -> Iterator[Machine]:
+    with bare_guest(packages.suite, tmp_path / "guest.log", packages.bind) as guest:
+        yield Machine(guest, packages.suite)
 
 
 def test_a_first_installation_starts_nothing_and_says_what_to_do(machine: Machine) -> None:
@@ -145,11 +143,9 @@ def test_a_purge_leaves_what_scripts_install_uses_now(machine: Machine) -> None:
     assert machine.exists(CONFIG) and machine.guest.run("getent", "passwd", "perceptd").stdout
 
 
-def test_going_back_sets_aside_what_a_later_version_has_written(machine: Machine, repository: tuple[str, Path]) -> None:
-    guest, (_suite, directory) = machine.guest, repository
-    (old,) = directory.glob(f"perceptd_{OLD}+*.deb")
-    another(old, LATER_VERSION, LATER)
-    write_repository(directory)
+def test_going_back_sets_aside_what_a_later_version_has_written(machine: Machine, packages: Packages) -> None:
+    guest = machine.guest
+    packages.add(LATER_VERSION, LATER)
     guest.run("apt-get", "update")
     machine.install(LATER_VERSION)
     machine.start()
