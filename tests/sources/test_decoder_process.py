@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from daemon.core.errors import ChildError
-from daemon.sources.decoding.process import DecoderProcess
+from daemon.sources.decoding.process import MAX_WITHOUT_PICTURE, DecoderProcess
 from daemon.sources.decoding.ways import CODECS, V4L2M2M, Way
 from tests.helpers.clips import PICTURES, packets
 
@@ -77,3 +77,13 @@ def test_hardware_that_is_not_here_says_so() -> None:
             made.is_ready(20.0)
     finally:
         made.close()
+
+
+def test_a_decoder_that_gives_no_picture_is_a_fault(process: Callable[..., DecoderProcess]) -> None:
+    hardware = process("h264")
+    packet = av.Packet(b"\x00\x00\x00\x01\x65" + b"\xff" * 100)
+    for _ in range(MAX_WITHOUT_PICTURE + 1):
+        with pytest.raises(av.FFmpegError):
+            hardware.decode(packet)
+    with pytest.raises(ChildError, match="gives no picture for 25 packets"):
+        hardware.decode(packet)

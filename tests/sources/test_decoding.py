@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from daemon.config.streams import StreamConfig
+from daemon.config.streams import PictureConfig, StreamConfig
 from daemon.core.errors import ChildError
 from daemon.core.records import MODALITIES, Captured, Counters, DecoderSetting, DecoderStatus, Modality
 from daemon.node.health import source_health
@@ -18,6 +18,8 @@ from daemon.sources.decoding.decoder import CameraDecoder, Problems
 from daemon.sources.decoding.layout import MAX_PIXELS, NOTHING, PICTURE, Answer, Request
 from daemon.sources.decoding.ways import CODECS, DRM, V4L2M2M, Way, absence, ways_of
 from daemon.sources.factory import build_sources
+from daemon.sources.files.replay import Recording, ReplaySource
+from daemon.sources.picture import PicturePreparation
 from tests.fakes.decoding import ScriptedStart
 from tests.fakes.sources import ScriptedSource
 from tests.helpers.clips import PICTURES, packets
@@ -214,24 +216,26 @@ def test_the_software_is_the_default_and_has_no_reason() -> None:
     assert (made.status.name, made.status.codec, made.status.reason) == ("software", "h264", None)
 
 
-@pytest.mark.parametrize(("at_once", "reason"), [(False, "v4l2m2m: this machine has no V4L2 device"), (True, None)])
-def test_a_file_is_played_whole_and_says_what_decodes(at_once: bool, reason: str | None) -> None:
-    camera = {"device": str(CLIPS / "h264.ts"), "decoder": "auto", "loop": False}
+@pytest.mark.parametrize(("at_once", "setting"), [(False, "auto"), (True, "software")])
+def test_a_file_that_is_played_as_fast_as_possible_is_decoded_in_software(at_once: bool, setting: str) -> None:
+    stream = StreamConfig.model_validate({"camera": {"device": "clip.ts", "decoder": "auto"}})
+    source = build_sources(stream, sample_rate_hz=None, picture=True, counters={}, at_once=at_once)["camera"]
+    assert isinstance(source, ReplaySource)
+    assert source.decoding == setting
+
+
+def test_a_file_is_played_whole_and_says_what_decodes() -> None:
     counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
-    stream = StreamConfig.model_validate({"camera": camera})
-    source = build_sources(stream, sample_rate_hz=None, picture=True, counters=counters, at_once=at_once)["camera"]
+    recording = Recording(CLIPS / "h264.ts", picture=PicturePreparation(PictureConfig()))
+    source = ReplaySource(recording, False, False, counters, "auto")
     assert source.decoder is None
     frames: list[Captured] = []
     source.run(frames.append, Event())
     assert len(frames) == PICTURES
     assert source.decoder is not None
-    assert source.decoder.name == "software"
-    told = source.decoder.reason
-    if reason is None or Path("/sys/class/video4linux").is_dir():
-        assert (told is None) == (reason is None)
-    else:
-        assert told is not None
-        assert told.startswith(reason)
+    assert (source.decoder.name, source.decoder.codec) == ("software", "h264")
+    if not Path("/sys/class/video4linux").is_dir():
+        assert (source.decoder.reason or "").startswith("v4l2m2m: this machine has no V4L2 device")
 
 
 def test_health_says_what_decodes() -> None:
