@@ -46,7 +46,7 @@ def build_deb(
         _write_evidence(target, root, version, cache)
         write_system_files(target, root, version, _field("Maintainer"))
         _write_control(target, root, version)
-        _set_times(root, commit_time_s())
+        _settle(root, commit_time_s())
         command = ["dpkg-deb", *compression, "--root-owner-group", "--build", str(root), str(file)]
         environment = {**os.environ, "SOURCE_DATE_EPOCH": str(commit_time_s())}
         subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
@@ -93,8 +93,9 @@ def _filled(text: str, values: dict[str, str]) -> str:
     return text
 
 
-def _set_times(root: Path, time_s: int) -> None:
+def _settle(root: Path, time_s: int) -> None:
+    """Give every file the same time, and a mode that does not depend on the umask of this build."""
     for path in [root, *root.rglob("*")]:
         os.utime(path, (time_s, time_s), follow_symlinks=False)
-        if path.is_dir() and not path.is_symlink():
-            path.chmod(0o755)  # whatever the umask
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)

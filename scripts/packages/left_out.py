@@ -11,6 +11,7 @@ LEFT_OUT = {
     "*.h": "headers for compilers",
     "*.a": "libraries for linkers",
     "*.sh": "tools of maintainers",
+    "*/.gitignore": "files of a checkout",
     "*/tests/*": "tests of libraries",
     "*/test/*": "tests of libraries",
     "ai_edge_litert/aot/*": "compiles models for NPUs on a desk",

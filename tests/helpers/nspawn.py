@@ -1,13 +1,15 @@
-"""A guest system booted by a real systemd, on the host's network, with perceptd installed as on a device."""
+"""Guest systems of Debian booted by a real systemd: with perceptd installed by scripts/install, or without it."""
 
+import itertools
 import os
 import platform
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -19,7 +21,11 @@ from tests.helpers.processes import is_running
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = "bookworm"
+SUITES = ("bookworm", "trixie")
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "python3", "python3-venv", "libportaudio2", "ca-certificates")
+# with these a Debian package of perceptd can be installed without a network, and a broker runs in the guest
+BARE_PACKAGES = ("systemd", "systemd-sysv", "dbus", "udev", "python3", "libportaudio2", "libstdc++6", "ca-certificates")
+BARE_PACKAGES += ("mosquitto", "mosquitto-clients")
 
 # the cached image depends on these files, because they decide which packages are installed;
 # the daemon itself is installed again in every run
@@ -28,6 +34,8 @@ INSTALLED_BY = ("scripts/install", "scripts/setup.sh", "requirements/runtime.loc
 COPY = "guest-copy-"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 NETWORK = ("PIP_INDEX_URL", "PIP_TRUSTED_HOST", "http_proxy", "https_proxy", "no_proxy")
+_numbers = itertools.count(1)
+
 BOOT_S = 120.0
 COMMAND_S = 120.0
 INSTALL_S = 600.0
@@ -37,7 +45,7 @@ class Guest:
     """Boots the system in `root`, and changes it. A context manager."""
 
     def __init__(self, root: Path, log: Path, *options: str) -> None:
-        name = f"--machine=perceptd-{os.getpid()}"
+        name = f"--machine=perceptd-{root.name}"
         # --register=no and --keep-unit: the host need not run systemd. A guest ends with the tests' process.
         self._command = ("setpriv", "--pdeathsig", "KILL", "systemd-nspawn", "--quiet", "--register=no")
         self._command += ("--keep-unit", "--console=pipe", name)
@@ -113,11 +121,7 @@ def installed_guest(log: Path) -> Iterator[Guest]:
 
     Debian and the daemon's Python packages come from an image that is made once, which takes more than a minute.
     """
-    if os.geteuid() != 0:
-        pytest.fail("a guest system needs root: run these tests as root, or leave them out by --ignore=tests/systemd")
-    missing = [name for name in ("systemd-nspawn", "mmdebstrap") if shutil.which(name) is None]
-    if missing:
-        pytest.fail(f"{', '.join(missing)} not found; the guest system needs the packages systemd-container mmdebstrap")
+    _check_host()
     made_of = (path.read_bytes() for path in (ROOT / part for part in INSTALLED_BY))
     key = key_of(SUITE, *PACKAGES, platform.machine(), *made_of)
     with cached("guest", key, lambda path: _make_image(path, log)) as image, _copied(image) as root:
@@ -128,11 +132,38 @@ def installed_guest(log: Path) -> Iterator[Guest]:
             yield guest
 
 
-def _make_image(root: Path, log: Path) -> None:
-    """Make an image of Debian with this checkout installed."""
-    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(root)]
+@contextmanager
+def bare_guest(suite: str, log: Path, *options: str, network: bool = False) -> Iterator[Guest]:
+    """Yield a running guest of a Debian without perceptd; its files are removed at the end.
+
+    It has a network of its own, without a way out, unless it shares the `network` of this machine. A broker without a
+    login runs in it. `options` are those of systemd-nspawn.
+    """
+    _check_host()
+    key = key_of(suite, *BARE_PACKAGES, platform.machine())
+    with cached(f"debian-{suite}", key, partial(_make_debian, suite, BARE_PACKAGES)) as image, _copied(image) as root:
+        alone = () if network else ("--private-network",)
+        with Guest(root, log, *_binds(), *alone, *options) as guest:
+            yield guest
+
+
+def _check_host() -> None:
+    if os.geteuid() != 0:
+        pytest.fail("a guest system needs root: run these tests as root, or leave them out by --ignore=tests/systemd")
+    missing = [name for name in ("systemd-nspawn", "mmdebstrap") if shutil.which(name) is None]
+    if missing:
+        pytest.fail(f"{', '.join(missing)} not found; the guest system needs the packages systemd-container mmdebstrap")
+
+
+def _make_debian(suite: str, packages: Sequence[str], root: Path) -> None:
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", suite, str(root)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def _make_image(root: Path, log: Path) -> None:
+    """Make an image of Debian with this checkout installed."""
+    _make_debian(SUITE, PACKAGES, root)
     with Guest(root, log, *_binds()) as guest:
         _install(guest)
 
@@ -141,9 +172,9 @@ def _make_image(root: Path, log: Path) -> None:
 def _copied(image: Path) -> Iterator[Path]:
     """Yield a copy of the image; copies of killed test runs are removed."""
     for other in image.parent.glob(f"{COPY}*"):
-        if not is_running(int(other.name.removeprefix(COPY))):
+        if not is_running(int(other.name.removeprefix(COPY).partition("-")[0])):
             shutil.rmtree(other, ignore_errors=True)
-    copy = image.with_name(f"{COPY}{os.getpid()}")
+    copy = image.with_name(f"{COPY}{os.getpid()}-{next(_numbers)}")
     try:
         subprocess.run(["cp", "-a", "--reflink=auto", image, copy], check=True, timeout=INSTALL_S)
         yield copy

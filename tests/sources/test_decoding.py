@@ -73,9 +73,9 @@ def test_a_setting_allows_ways(setting: DecoderSetting, names: list[str]) -> Non
 @pytest.mark.parametrize(
     ("way", "node", "problem"),
     [
-        (V4L2M2M, None, "this machine has no /sys/class/video4linux/video*"),
+        (V4L2M2M, None, "this machine has no V4L2 device (/sys/class/video4linux/video*)"),
         (V4L2M2M, "sys/class/video4linux/video10", None),
-        (DRM, None, "this machine has no /dev/dri/*"),
+        (DRM, None, "this machine has no DRM device (/dev/dri/*)"),
         (DRM, "dev/dri/card0", "this build of FFmpeg decodes no h264 by drm"),
         (Way("other", "*", suffix="_other"), "dev", "this build of FFmpeg has no h264_other"),
     ],

@@ -1,0 +1,62 @@
+"""Debian packages for tests: that of this checkout, and others of another version."""
+
+import hashlib
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from packages.deb import build_deb
+from packages.targets import TARGETS, Target
+
+from daemon import __version__
+from tests.helpers.cache import DIRECTORY
+
+DPKG_S = 600.0
+
+# a package for tests is made quickly, and may be large
+UNCOMPRESSED = "-Znone"
+
+
+def target_of(suite: str) -> Target:
+    """Return the target for a release of Debian and the processor of this machine."""
+    architecture = run("dpkg", "--print-architecture").strip()
+    return next(target for target in TARGETS if (target.suite, target.arch) == (suite, architecture))
+
+
+def built(suite: str, out: Path) -> Path:
+    """Build the package of this checkout for a release of Debian; return its file."""
+    return build_deb(target_of(suite), out, DIRECTORY / "wheels", (UNCOMPRESSED,))
+
+
+def another(deb: Path, version: str, edits: Mapping[str, Sequence[tuple[str, str]]] | None = None) -> Path:
+    """Make a package of another version from one; `edits` replaces texts in files of daemon/."""
+    full = run("dpkg-deb", "--field", str(deb), "Version").strip().replace(__version__, version)
+    root = deb.with_name(f"{version}.root")
+    run("dpkg-deb", "--raw-extract", str(deb), str(root))
+    for name, pairs in {"__init__.py": [(f'"{__version__}"', f'"{version}"')], **(edits or {})}.items():
+        path = root / "opt/perceptd/daemon" / name
+        text = path.read_text()
+        for before, after in pairs:
+            assert before in text, f"{name}: {before}"
+            text = text.replace(before, after)
+        path.write_text(text)
+        _correct_sum(root, path)
+    control = root / "DEBIAN/control"
+    control.write_text(re.sub("^Version: .*$", f"Version: {full}", control.read_text(), flags=re.MULTILINE))
+    file = deb.with_name(deb.name.replace(__version__, version))
+    run("dpkg-deb", UNCOMPRESSED, "--root-owner-group", "--build", str(root), str(file))
+    shutil.rmtree(root)
+    return file
+
+
+def run(*command: str) -> str:
+    """Run a command of this machine, and return its output."""
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=DPKG_S).stdout
+
+
+def _correct_sum(root: Path, path: Path) -> None:
+    sums, name = root / "DEBIAN/md5sums", str(path.relative_to(root))
+    digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    sums.write_text(re.sub(rf"^\w+  {re.escape(name)}$", f"{digest}  {name}", sums.read_text(), flags=re.MULTILINE))

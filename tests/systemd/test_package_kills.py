@@ -1,0 +1,75 @@
+"""dpkg is killed at 20 points of an upgrade; `dpkg --configure -a` and `apt-get -f install` make the machine whole."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.helpers.nspawn import SUITES, bare_guest
+from tests.systemd.packaged import NEW, OLD, REPOSITORY, Machine, Packages
+
+pytestmark = [pytest.mark.campaign("packages", part=0), pytest.mark.xdist_group("packages-killed")]
+
+POINTS = 20
+
+
+@pytest.fixture(scope="module", params=SUITES)
+def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A machine on which the service runs."""
+    packages = Packages(request.param, tmp_path_factory.mktemp("debs"))
+    log = tmp_path_factory.mktemp("guest") / "guest.log"
+    with bare_guest(packages.suite, log, packages.bind) as guest:
+        running = Machine(guest, packages.suite)
+        running.install(OLD)
+        running.start()
+        yield running
+
+
+def upgrade(machine: Machine, version: str, killed_after_s: float | None) -> float:
+    """Install a version by dpkg; kill its process group after a time. Return how long dpkg ran."""
+    deb = machine.guest.run("sh", "-c", f"ls {REPOSITORY}/perceptd_{version}+*.deb").stdout.strip()
+    began = time.monotonic()
+    process = subprocess.Popen(
+        machine.guest.command("dpkg", "--install", deb),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(killed_after_s)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return time.monotonic() - began
+
+
+def test_an_upgrade_that_is_killed_anywhere_is_completed(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    guest, kept = machine.guest, machine.kept()
+    whole_s = upgrade(machine, NEW, None)
+    machine.check_whole(NEW)
+    version = NEW
+    for point in range(1, POINTS + 1):
+        version = OLD if version == NEW else NEW
+        upgrade(machine, version, whole_s * point / (POINTS + 1))
+        status = guest.run("dpkg-query", "--show", "--showformat=${db:Status-Abbrev}${Version}", "perceptd").stdout
+        configured = guest.run("dpkg", "--configure", "-a", check=False, timeout_s=600)
+        repaired = "" if is_installed(machine) else machine.apt("-f", "install")
+        with capsys.disabled():
+            print(f"\n{point}: killed at {point / (POINTS + 1):.0%} as {status}", end="")
+            print("; apt-get -f install reinstalled it" if repaired else "", end="")
+        assert is_installed(machine), configured.stdout + configured.stderr + repaired
+        version = guest.run("perceptd", "--version").stdout.split()[-1]
+        machine.check_whole(version)
+        assert machine.kept() == kept
+        assert machine.orphans() == []
+        assert not machine.exists("/run/perceptd-package")
+
+
+def is_installed(machine: Machine) -> bool:
+    show = ("dpkg-query", "--show", "--showformat=${db:Status-Abbrev}", "perceptd")
+    return machine.guest.run(*show, check=False).stdout.strip() == "ii"
