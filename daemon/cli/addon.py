@@ -51,12 +51,12 @@ class Places:
     models: Path = PROGRAM / "models"
 
 
-def main(environment: Mapping[str, str] = os.environ) -> int:
+def main(environment: Mapping[str, str] = os.environ, supervisor: str = SUPERVISOR) -> int:
     """Prepare the node as root, and run it as the user of the image. Return its exit code."""
     places = Places()
     try:
         options = read_options(places.options)
-        broker = find_broker(environment.get("SUPERVISOR_TOKEN"))
+        broker = find_broker(environment.get("SUPERVISOR_TOKEN"), supervisor)
         give_to(USER, [places.config.parent, places.state])
         become(USER, groups_of(DEVICES))
         prepare(places, options, broker)

@@ -62,10 +62,10 @@ def health(local_socket: Path) -> int:
 
 def ensure_config(config: Path, program: Path) -> None:
     """Write a config that replays the demo recording, unless there is one. Raises Refused."""
-    if config.exists():
-        return
-    text = (program / "config.yaml").read_text(encoding="utf-8").replace(" models/", f" {program}/models/")
     try:
+        if config.exists():
+            return
+        text = (program / "config.yaml").read_text(encoding="utf-8").replace(" models/", f" {program}/models/")
         replace_file(config, text.encode(), mode=0o640)
     except OSError as error:
         raise Refused(

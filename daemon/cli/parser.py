@@ -20,12 +20,13 @@ from daemon.cli.options import (
     add_json,
     add_node,
 )
-from daemon.cli.parser_bundle import add_bundle
+from daemon.cli.parser_bundle import add_bundle, add_evaluate
 from daemon.cli.parser_history import add_history
 from daemon.cli.parser_page import add_page
 from daemon.cli.parser_repo import add_repo
 from daemon.cli.parser_setup import add_setup
 from daemon.cli.parser_teach import add_teach, mistyped, with_action
+from daemon.cli.parser_verify import add_verify
 from daemon.cli.signals import handle_early_signals
 
 if TYPE_CHECKING:
@@ -81,9 +82,10 @@ def new_parser() -> argparse.ArgumentParser:
     _add_doctor(commands)
     _add_devices(commands)
     _add_sync_test(commands)
-    _add_evaluate(commands)
+    add_evaluate(commands)
     add_bundle(commands)
     add_repo(commands)
+    add_verify(commands)
     return parser
 
 
@@ -157,6 +159,13 @@ def _add_doctor(commands: "Commands") -> None:
     )
     add_config(doctor)
     add_json(doctor)
+    doctor.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="write what this machine is, and how fast each encoder runs on it, for an issue: "
+        "no pictures, names, addresses or paths",
+    )
     doctor.set_defaults(execute=_doctor)
 
 
@@ -278,23 +287,3 @@ def _models(options: argparse.Namespace) -> int:
 
 def _add_no_wait(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-wait", dest="wait", action="store_false", help="do not wait for the result")
-
-
-def _add_evaluate(commands: "Commands") -> None:
-    evaluate = commands.add_parser(
-        "evaluate",
-        help="score a bundle on labelled data",
-        description="The CSV has the columns image,audio,text,label; an empty cell is an absent sense, paths are "
-        "relative to the CSV.",
-        epilog="example: perceptd evaluate models/digits test.csv",
-    )
-    evaluate.add_argument("bundle", metavar="BUNDLE", help=BUNDLE)
-    evaluate.add_argument("manifest", type=Path, metavar="MANIFEST.csv", help="the items with their labels")
-    add_json(evaluate)
-    evaluate.set_defaults(execute=_evaluate)
-
-
-def _evaluate(options: argparse.Namespace) -> int:
-    from daemon.cli.bundle import evaluate
-
-    return evaluate(options)

@@ -104,3 +104,24 @@ def _add_from(parser: argparse.ArgumentParser) -> None:
 def _needs_newer_runtime(error: ModuleNotFoundError) -> str:
     """Return why a bundle cannot be made: the older tflite-runtime has no schema of models."""
     return f"making a bundle needs the Python package {error.name}: install ai-edge-litert"
+
+
+def add_evaluate(commands: "Commands") -> None:
+    """Add `perceptd evaluate`."""
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="score a bundle on labelled data",
+        description="The CSV has the columns image,audio,text,label; an empty cell is an absent sense, paths are "
+        "relative to the CSV.",
+        epilog="example: perceptd evaluate models/digits test.csv",
+    )
+    evaluate.add_argument("bundle", metavar="BUNDLE", help=BUNDLE)
+    evaluate.add_argument("manifest", type=Path, metavar="MANIFEST.csv", help="the items with their labels")
+    add_json(evaluate)
+    evaluate.set_defaults(execute=_evaluate)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from daemon.cli.bundle import evaluate
+
+    return evaluate(options)

@@ -81,6 +81,8 @@ def _add_add(actions: "Commands") -> None:
 def _add_publish(actions: "Commands") -> None:
     text = "Devices see all of it or nothing. Needs the keys of targets, snapshot and timestamp."
     publish = _parser(actions, "publish", "sign what is staged, so that devices see it", KEYS_EPILOG, text)
+    commit = "the commit that the staged bundles are made of, for their provenance: perceptd verify compares it"
+    publish.add_argument("--commit", type=_commit, metavar="SHA", help=commit)
     _add_common(publish, "publish")
     _add_keys(publish)
 
@@ -176,6 +178,12 @@ def _number(text: str, least: int, most: int) -> int:
     if not (text.isascii() and text.isdecimal() and least <= int(text) <= most):
         raise argparse.ArgumentTypeError(f"expected a number from {least} to {most}, found {text!r}")
     return int(text)
+
+
+def _commit(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", text):
+        raise argparse.ArgumentTypeError(f"expected the full hash of a commit, found {text!r}")
+    return text
 
 
 def _version(text: str) -> str:

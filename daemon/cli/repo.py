@@ -90,7 +90,7 @@ def _add(options: argparse.Namespace) -> int:
 def _publish(options: argparse.Namespace) -> int:
     """Sign what is staged, so that devices see it."""
     with _repository(options) as repository:
-        published = repository.publish(_keys(options, options.repo), utc_now())
+        published = repository.publish(_keys(options, options.repo), utc_now(), options.commit)
         found = _report(repository)
     message = [f"published {release_text(release)}" for release in published] or ["nothing new was staged"]
     _print(options, {"published": [release_json(release) for release in published]}, *message)

@@ -5,6 +5,7 @@ import grp
 import json
 import logging
 import os
+import signal
 import socket
 import sys
 import time
@@ -15,10 +16,11 @@ from typing import Any
 
 from daemon.cli.ownership import give_to_caller
 from daemon.cli.setup_terminal import Console, Log
+from daemon.config.bundle_places import SERVICE_BUNDLES, own_bundles
 from daemon.config.places import SERVICE_CONFIG, account_configs
 from daemon.core.errors import Refused
 from daemon.core.secret_files import read_secret
-from daemon.doctor.service_user import USER
+from daemon.doctor.service_user import USER, find_service
 from daemon.setup.answers import Given, missing, with_given
 from daemon.setup.choices import Choices, choices_of
 from daemon.setup.commands import Children
@@ -27,7 +29,7 @@ from daemon.setup.flow import Outcome, Ports, Setup, Stopped
 from daemon.setup.plan import Before, read_before
 from daemon.setup.questions import Questions, fresh_choices
 from daemon.setup.search import Search
-from daemon.setup.service import Systemd
+from daemon.setup.service import Pause, Systemd
 from daemon.setup.written import Place, check_writable
 from daemon.web.passwords import password_problem
 
@@ -42,12 +44,17 @@ perceptd setup --help tells all of them"""
 
 
 def setup(options: argparse.Namespace) -> int:
+    """Set up a node, as `run_setup` does. A shutdown, and a terminal that is closed, end it as Ctrl-C does."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    return run_setup(options)
+
+
+def run_setup(options: argparse.Namespace) -> int:
     """Set up a node; 0: it works, 1: it is written and does not work yet. Raises Refused: nothing was written."""
     asks = not options.yes
     if asks and (options.json or not sys.stdin.isatty() or not sys.stdout.isatty()):
         raise Refused("--json needs --yes" if options.json else NO_TERMINAL)
-    # what goes wrong is told once, as part of the course of the setup
-    logging.disable(logging.CRITICAL)
     given, page_password = given_answers(options), _page_password(options.page_password_file)
     place = place_of(options.config)
     check_writable(place)
@@ -59,16 +66,17 @@ def setup(options: argparse.Namespace) -> int:
     is_service = place.config.resolve() == SERVICE_CONFIG.resolve() and systemd.has_unit()
     finish = Finish(terminal, commands, systemd, place.config, is_service)
     questions = Questions(terminal, finder, given, None if before is None else before.config) if asks else None
+    bundles = own_bundles() if find_service() is None else SERVICE_BUNDLES
     from_dir = None if options.from_dir is None else options.from_dir.absolute()
-    course = Setup(Ports(terminal, finder, commands, _stamp, give_to_caller), place, before, questions, from_dir)
-    ran = is_service and systemd.is_active()
+    pause = Pause(systemd, ran=is_service and systemd.is_active())
+    ports = Ports(terminal, finder, commands, _stamp, give_to_caller, bundles, pause)
+    course = Setup(ports, place, before, questions, from_dir)
     state: ServiceState = "left"
+    # what goes wrong with a device is told once, as part of the course of the setup
+    logging.disable(logging.CRITICAL)
     try:
         if asks:
             terminal.say(GREETING.format(config=place.config))
-        if ran:
-            terminal.say("the service stops meanwhile: it holds its camera and its microphone")
-            systemd.stop()
         outcome = course.run(choices)
         page_works = True
         if page_password is not None:
@@ -76,8 +84,8 @@ def setup(options: argparse.Namespace) -> int:
         elif asks:
             finish.ask_password()
         starts = options.starts and (asks or outcome.works)
-        state = finish.start(starts=starts, asks=asks, ran=ran)
-        ran = False
+        state = finish.start(starts=starts, asks=asks, ran=pause.ran)
+        pause.forget()
     except (KeyboardInterrupt, EOFError):
         terminal.say(f"\nended: {f'{place.config} is written' if course.has_written else 'nothing was written'}")
         return EXIT_INTERRUPTED
@@ -85,9 +93,8 @@ def setup(options: argparse.Namespace) -> int:
         terminal.say(str(error))
         return 1
     finally:
-        if ran:
-            with suppress(Refused):
-                systemd.start(enables=False)
+        with suppress(Refused):
+            pause.end()
     link = finish.link() if state in ("recognises", "failed") else None
     if options.json:
         print(json.dumps(report(place, outcome, state, link), indent=2, ensure_ascii=False))

@@ -143,7 +143,7 @@ def _run(accelerator: Accelerator, recogniser: Recogniser) -> AcceleratorRun:
     seconds, failures = 0.0, []
     accelerator.start()
     try:
-        _wait_until_settled(accelerator, LOAD_S * len(ways_to(accelerator.device)) + VERIFY_S)
+        wait_until_settled(accelerator, LOAD_S * len(ways_to(accelerator.device)) + VERIFY_S)
         if was_used(accelerator.status.history):
             began = time.monotonic()
             failures = run_selftest(recogniser.bundle, recogniser)
@@ -167,7 +167,7 @@ def _run(accelerator: Accelerator, recogniser: Recogniser) -> AcceleratorRun:
     return AcceleratorRun(accelerator.device, history, encoders, seconds, failures, is_closed=is_closed)
 
 
-def _wait_until_settled(accelerator: Accelerator, seconds: float) -> None:
+def wait_until_settled(accelerator: Accelerator, seconds: float) -> None:
     """Wait until the accelerator is in use, or has failed in every way to reach it."""
     end_ns = monotonic_ns() + round(seconds * NS_PER_S)
     while monotonic_ns() < end_ns:

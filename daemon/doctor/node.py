@@ -13,6 +13,7 @@ from daemon.config.node import MODELS, Config, load_config, state_directory
 from daemon.core.document import Loaded
 from daemon.core.errors import Refused
 from daemon.doctor.accelerators import accelerator_findings
+from daemon.doctor.certificates import certificate_findings
 from daemon.doctor.finding import Finding
 from daemon.doctor.machine import disk_finding
 from daemon.doctor.probe import probe
@@ -60,6 +61,16 @@ class NodeChecks:
         except Refused as error:
             self._bundle_problem = str(error)
 
+    @property
+    def document(self) -> Config | None:
+        """The config, if it is valid."""
+        return None if self._loaded is None else self._loaded.document
+
+    @property
+    def active_bundle(self) -> Bundle | None:
+        """The bundle that a start would run, if it can be read."""
+        return self._bundle
+
     def state_disk(self) -> Iterator[Finding]:
         """Whether the outbox has room in the state directory."""
         if self._loaded is not None:
@@ -101,6 +112,11 @@ class NodeChecks:
                 may_take = timedelta(seconds=config.health.every_s) + HEALTH_LATE
                 is_late = datetime.now(timezone.utc) - report.at > may_take
                 yield health_finding(config.node, report, runs=not is_late and report.status != "stopped")
+
+    def certificates(self) -> Iterator[Finding]:
+        """Whether the certificates that the config names, and those of the brokers, expire soon."""
+        if self._loaded is not None:
+            yield from certificate_findings(self._loaded, datetime.now(timezone.utc))
 
     def models(self) -> Iterator[Finding]:
         """Whether the source of bundles answers, and whether the installed bundles are intact."""

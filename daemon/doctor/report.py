@@ -15,7 +15,7 @@ from daemon.config.places import find_config, node_configs
 from daemon.core.errors import DocumentError
 from daemon.core.status_line import StatusLine
 from daemon.doctor.edgetpu import edge_tpu_findings
-from daemon.doctor.finding import Finding, exit_code
+from daemon.doctor.finding import EXIT_CODES, Finding, exit_code
 from daemon.doctor.libraries import assess_versions, installed, library_findings
 from daemon.doctor.machine import clock_finding, gpu_findings, memory_finding, processor_finding
 from daemon.inference.hardware import EDGETPU_LIBRARY
@@ -58,7 +58,7 @@ class Report:
 
 def doctor(options: argparse.Namespace) -> int:
     """Run all checks; 0: all good, 1: warnings, 2: a node will not work."""
-    code = _run(options.config or _usual_config(), as_json=options.json)
+    code = _run(options.config or _usual_config(), as_json=options.json, hardware=options.report)
     if threading.active_count() > 1:
         # a source that hangs must not run on while the interpreter ends
         sys.stdout.flush()
@@ -72,8 +72,8 @@ def print_report(config: str) -> None:
     _run(Path(config), as_json=True)
 
 
-def _run(config: Path, *, as_json: bool) -> int:
-    """Run all checks, and print what they find; return the exit code."""
+def _run(config: Path, *, as_json: bool, hardware: Path | None = None) -> int:
+    """Run all checks, print what they find, and write the report on `hardware`. Return the exit code."""
     logging.disable(logging.CRITICAL)  # problems are reported once, as findings
     report = Report(as_json)
     have = installed()
@@ -98,9 +98,30 @@ def _run(config: Path, *, as_json: bool) -> int:
         report.take("testing what the service may use", checks.access())
         report.take("opening cameras, microphones and recordings", checks.sources())
         report.take("connecting to the broker", checks.broker())
+        report.take("reading certificates", checks.certificates())
         report.take("checking the source of bundles", checks.models())
         report.take("running the bundle's self-test", checks.bundle())
-    return report.close()
+    code = report.close()
+    if hardware is not None:
+        code = max(code, _write_hardware(hardware, report.findings, checks))
+    return code
+
+
+def _write_hardware(path: Path, findings: list[Finding], checks: "NodeChecks | None") -> int:
+    """Write the report for an issue; return the exit code."""
+    if any(finding.check == "libraries" and finding.level == "failure" for finding in findings):
+        print(f"{path}: not written: first repair the libraries that do not load", file=sys.stderr)
+        return EXIT_CODES["failure"]
+    # imported here, once all libraries are known to load
+    from daemon.doctor.hardware.write import write_report
+
+    config, bundle = (None, None) if checks is None else (checks.document, checks.active_bundle)
+    try:
+        print(write_report(path, findings, config, bundle), file=sys.stderr)
+    except OSError as error:
+        print(f"{path}: cannot be written: {error.strerror or error}", file=sys.stderr)
+        return EXIT_CODES["failure"]
+    return 0
 
 
 def _usual_config() -> Path:

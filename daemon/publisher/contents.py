@@ -21,8 +21,9 @@ from daemon.bundle.ml_bom_file import MAX_ML_BOM_BYTES
 from daemon.bundle.ml_bom_reader import renewed
 from daemon.bundle.release import FileEntry, Release, ReleaseInfo, oldest_perceptd, version_key
 from daemon.core.document import validator_text
-from daemon.core.errors import BundleError
+from daemon.core.errors import BundleError, Refused
 from daemon.core.files import read_bounded, removed_on_error, replace_file, sync_directory
+from daemon.publisher.provenance import Provenance
 
 # the field under `custom` of the manifest's target
 CUSTOM = "perceptd"
@@ -90,6 +91,18 @@ def is_copy(path: Path, entry: FileEntry) -> bool:
         return False
     with path.open("rb") as file:
         return _hash(file) == (entry.length, entry.sha256)
+
+
+def release_provenance(release: Release, commit: str | None) -> Provenance:
+    """Return what is signed of a release: its files, and the commit that they are made of, if somebody has said it.
+
+    Raises Refused where an older version has staged it, without an ML-BOM.
+    """
+    files = {entry.path: entry.sha256 for entry in release.files}
+    if ML_BOM not in files:
+        raise Refused(f"{release.id}: was staged without {ML_BOM} by an older version of perceptd; add it again")
+    facts = {"name": release.signed.name, "version": release.signed.version}
+    return Provenance("bundle", files, commit, files[ML_BOM], facts)
 
 
 def target_name(release: Release, entry: FileEntry) -> str:

@@ -25,6 +25,7 @@ from daemon.publisher.contents import (
     target_path,
 )
 from daemon.publisher.metadata import Edition
+from daemon.publisher.provenance import IN_RELEASE
 
 RELEASE, FILES = "release.json", "files"
 LOCK = "lock"
@@ -156,6 +157,11 @@ def copy_to_targets(targets: Path, release: Release, bundle: Path) -> None:
     version = targets / release.signed.name / release.signed.version
     for directory in (version, version.parent, targets):
         sync_directory(directory)
+
+
+def write_provenance(targets: Path, release: Release, content: bytes) -> None:
+    """Write the signed provenance of a release beside its files. It is no target: devices do not ask for it."""
+    replace_file(targets / release.signed.name / release.signed.version / IN_RELEASE, content, PUBLIC_FILE_MODE)
 
 
 def restore_files(targets: Path, release: Release, bundle: Path) -> int:

@@ -97,6 +97,14 @@ class KeyRing:
                 yield name, _read(name, text.encode())
 
 
+def read_signer(path: Path) -> CryptoSigner:
+    """Return the private key of a PEM file. Raises Refused."""
+    try:
+        return _read(str(path), path.read_bytes())
+    except OSError as error:
+        raise Refused(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
 def _read(where: str, pem: bytes) -> CryptoSigner:
     try:
         private = load_pem_private_key(pem, None)

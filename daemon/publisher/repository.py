@@ -13,7 +13,7 @@ from daemon.bundle.files import ML_BOM
 from daemon.bundle.release import FileEntry, Release
 from daemon.bundle.signature_lifetimes import EXPIRY_DAYS_FIELD, ROLES
 from daemon.core.errors import BundleError, Refused
-from daemon.publisher.contents import add_release, releases
+from daemon.publisher.contents import add_release, release_provenance, releases
 from daemon.publisher.files import (
     LastSigned,
     Pending,
@@ -23,6 +23,7 @@ from daemon.publisher.files import (
     locked,
     make_public_directories,
     restore_files,
+    write_provenance,
 )
 from daemon.publisher.keys import KeyRing
 from daemon.publisher.metadata import (
@@ -34,6 +35,7 @@ from daemon.publisher.metadata import (
     next_root,
     read_edition,
 )
+from daemon.publisher.provenance import signed
 from daemon.publisher.status import RefreshResult, plan, refuse_wrong_clock
 
 ROOT = "root.json"
@@ -98,8 +100,11 @@ class Repository:
         """
         return restore_files(self.targets, release, bundle)
 
-    def publish(self, keys: KeyRing, now: datetime) -> list[Release]:
-        """Sign and publish the staged bundles; return their releases. Raises Refused and OSError."""
+    def publish(self, keys: KeyRing, now: datetime, commit: str | None = None) -> list[Release]:
+        """Sign and publish the staged bundles, each with its provenance; return their releases.
+
+        `commit` is the one that they are made of; None: nobody has said it. Raises Refused and OSError.
+        """
         edition = self.edition()
         refuse_wrong_clock(edition, now)
         staged = [release for release in self.staging.releases() if self.published(release) is None]
@@ -111,6 +116,8 @@ class Repository:
             files = next_documents(following, edition.root, "targets", keys, now)
             for release in staged:
                 copy_to_targets(self.targets, release, self.staging.files(release))
+                signer = keys.signers("targets", edition.root.signed.roles["targets"].keyids)[0]
+                write_provenance(self.targets, release, signed(release_provenance(release, commit), signer))
             self.pending.put(files)
         for release in self.staging.releases():
             self.staging.remove(release)

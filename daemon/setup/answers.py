@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 NONE = "none"
 
+MQTT_PORT = 1883
 TLS_PORT = 8883
 
 MAX_PASSWORD_BYTES = 4000
@@ -112,7 +113,7 @@ def with_given(choices: Choices, given: Given) -> Choices:
         changes["microphone"] = _option("--microphone", microphone, given.microphone)
     if given.broker is not None:
         host, port = _option("--broker", broker, given.broker)
-        default = TLS_PORT if given.tls is not None else 1883
+        default = TLS_PORT if given.tls is not None else MQTT_PORT
         changes |= {"hosts": (host,), "port": port or default, "tls": False, "ca_file": None}
     if given.tls is not None:
         changes |= {"tls": True, "ca_file": str(Path(given.tls).absolute()) if given.tls else None}

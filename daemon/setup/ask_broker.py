@@ -5,7 +5,7 @@ from typing import Literal
 
 from daemon.config.mqtt import host_and_port
 from daemon.core.text import redact
-from daemon.setup.answers import NONE, TLS_PORT, password
+from daemon.setup.answers import MQTT_PORT, NONE, TLS_PORT, password
 from daemon.setup.answers import broker as read_broker
 from daemon.setup.asking import Option, Terminal, ask, ask_secret, ask_yes, choose
 from daemon.setup.choices import Choices
@@ -37,7 +37,9 @@ class BrokerQuestions:
         found = self._found()
         options: list[Option[FoundBroker | Marker]] = [Option(_label(each), each) for each in found]
         if not any((each.host,) == choices.hosts and each.port == choices.port for each in found):
-            options.insert(0, Option(shown, "keep"))
+            # the search asks this address itself
+            is_silent = choices.hosts == ("127.0.0.1",) and choices.port == MQTT_PORT
+            options.insert(0, Option(f"{shown}, where none answers now" if is_silent else shown, "keep"))
         options.append(Option("another, by its address", "other"))
         chosen = choose(self._terminal, "To which MQTT broker does it publish?", options)
         self._needs_login = None
@@ -85,7 +87,7 @@ class BrokerQuestions:
         default = choices.tls or choices.port == TLS_PORT
         if not ask_yes(self._terminal, "Is the connection to it encrypted (TLS)?", default=default):
             return replace(choices, tls=False, ca_file=None)
-        question = "File with its certificate authority (system: the certificates of this system verify it)"
+        question = "File with its certificate authority, or system for those of this machine"
         file = ask(self._terminal, question, choices.ca_file or "system", str)
         return replace(choices, tls=True, ca_file=None if file == "system" else file)
 

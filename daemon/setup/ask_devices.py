@@ -1,5 +1,6 @@
 """Asks for the camera and the microphone of a place."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Literal
 
@@ -25,17 +26,25 @@ CAMERA = "camera"
 class DeviceQuestions:
     """The questions about devices. A search that fails is told, and the question comes without it."""
 
-    def __init__(self, terminal: Terminal, finder: Finder) -> None:
+    def __init__(self, terminal: Terminal, finder: Finder, known: Collection[str]) -> None:
+        """`known` are the places of the config before: what they have not is offered as none."""
         self._terminal = terminal
         self._finder = finder
+        self._known = set(known)
+        # whether the camera that was chosen says that it has no sound
+        self._is_mute = False
 
     def camera(self, choices: Choices) -> Choices:
         """Ask for the camera, and for its login."""
         chosen: FoundCamera | Marker = "again"
         while chosen == "again":
-            chosen = choose(self._terminal, f"Which camera watches {choices.stream}?", self._camera_options(choices))
+            options = self._camera_options(choices)
+            is_none = choices.camera is None and choices.stream in self._known
+            default = next(index for index, each in enumerate(options) if each.value == "none") if is_none else 0
+            chosen = choose(self._terminal, f"Which camera watches {choices.stream}?", options, default)
         if chosen == "keep":
             return choices
+        self._is_mute = False
         if chosen == "none":
             return replace(choices, camera=None)
         if chosen == "other":
@@ -55,6 +64,7 @@ class DeviceQuestions:
         if device is None and choices.camera is None:
             self._terminal.say("  A place needs a camera or a microphone. Please choose one of the two.")
             raise Back
+        self._known.add(choices.stream)
         return replace(choices, microphone=device)
 
     def _camera_options(self, choices: Choices) -> list[Option[FoundCamera | Marker]]:
@@ -71,6 +81,7 @@ class DeviceQuestions:
 
     def _found(self, found: FoundCamera) -> int | str | None:
         """Return the device of a camera that was found, with its login."""
+        self._is_mute = found.has_sound is False
         if found.device or found.onvif is None:
             return self._logged_in(found.device, needs_login=found.needs_login)
         login: tuple[str, str] | None = None
@@ -85,9 +96,13 @@ class DeviceQuestions:
                     raise Back from error
                 found = replace(found, needs_login=True)
                 continue
+            if not streams:
+                self._terminal.say("  This camera tells of no stream. Its address may be typed as that of another.")
+                raise Back
             stream = choose(
                 self._terminal, "Which of its streams?", [Option(_camera_label(each), each) for each in streams]
             )
+            self._is_mute = stream.has_sound is False
             return stream.device if login is None else with_login(stream.device, *login)
 
     def _logged_in(self, device: int | str | None, *, needs_login: bool = False) -> int | str | None:
@@ -108,9 +123,9 @@ class DeviceQuestions:
         options: list[Option[FoundMicrophone | str]] = []
         if choices.microphone not in (None, CAMERA):
             options.append(Option(f"as it is: {choices.microphone}", "keep"))
-        if _may_have_sound(choices.camera):
-            options.insert(0, Option("the sound of the camera's own stream", CAMERA))
-        first = len(options)
+        if _may_have_sound(choices.camera) and not self._is_mute:
+            options.append(Option("the sound of the camera's own stream", CAMERA))
+        has_first = bool(options)
         try:
             found = self._finder.microphones()
         except SearchFailed as error:
@@ -118,16 +133,17 @@ class DeviceQuestions:
             found = []
         options += [Option(f"{each.name} ({each.device})", each) for each in found]
         options += [Option("another, by its name", "other"), Option("none", "none")]
-        if first > 0:
-            return options, 0
-        if not found:
+        is_none = choices.microphone is None and choices.stream in self._known
+        if is_none or not (has_first or found):
             return options, len(options) - 1
+        if has_first:
+            return options, 0
         return options, next((index for index, each in enumerate(found) if each.is_default), 0)
 
 
 def _camera_label(found: FoundCamera) -> str:
-    details = [found.details, "asks for a login" if found.needs_login else "", "with sound" if found.has_sound else ""]
-    return " ".join([found.name, *(f"({each})" for each in details if each), found.device])
+    details = [found.details, "with sound" if found.has_sound else "", "asks for a login" if found.needs_login else ""]
+    return f"{found.name} ({', '.join(filter(None, details))}) {found.device}".replace(" ()", "").rstrip()
 
 
 def _may_have_sound(camera: int | str | None) -> bool:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from zeroconf import Error, IPVersion, ServiceBrowser, ServiceListener, Zeroconf
 
 from daemon.config.mqtt import MqttConfig, TlsConfig
+from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.mqtt.broker.addresses import resolve
 from daemon.mqtt.broker.peer import wants_login
 from daemon.setup.found import FoundBroker
@@ -33,8 +34,8 @@ MAX_NAMES = 32
 # a host answers to a question of mDNS within a tenth of a second, and is asked again after one and three seconds
 LISTEN_SHARE = 0.5
 
-# for the address of a name whose announcement did not have it
-DETAILS_MS = 1000
+# for the addresses of all names whose announcement did not have them
+DETAILS_S = 1.0
 
 HOST = re.compile(r"[A-Za-z0-9._:%-]{1,253}")
 
@@ -98,7 +99,9 @@ def announcements(listen_s: float) -> list[Announcement]:
             browser = ServiceBrowser(network, [BROKER, SECURE_BROKER, HOME_ASSISTANT], listener=names)
             time.sleep(listen_s)  # hosts answer when they like
             browser.cancel()
-            return [each for kind, name in names.found() if (each := _details(network, kind, name)) is not None]
+            deadline_ns = monotonic_ns() + round(DETAILS_S * NS_PER_S)
+            details = [_details(network, kind, name, seconds_until(deadline_ns)) for kind, name in names.found()]
+            return [each for each in details if each is not None]
     except (OSError, Error):  # no network, or none that takes multicasts
         return []
 
@@ -128,8 +131,8 @@ class _Names(ServiceListener):
             self._names.pop((kind, name), None)
 
 
-def _details(network: Zeroconf, kind: str, name: str) -> Announcement | None:
-    info = network.get_service_info(kind, name, DETAILS_MS)
+def _details(network: Zeroconf, kind: str, name: str, timeout_s: float) -> Announcement | None:
+    info = network.get_service_info(kind, name, max(1, round(timeout_s * 1000)))
     if info is None or info.server is None:
         return None
     return Announcement(kind, info.server, tuple(info.parsed_addresses(IPVersion.V4Only)), info.port or 0)

@@ -84,14 +84,12 @@ def doctor(commands: Commands, config: Path) -> list[Checked]:
         raise Refused(f"perceptd doctor did not run to its end: {_reason(done)}") from error
 
 
-def get_bundle(commands: Commands, name: str, from_dir: Path | None) -> str:
-    """Make a bundle by its recipe, with progress on standard error; return its directory. Raises Refused."""
+def get_bundle(commands: Commands, name: str, from_dir: Path | None) -> None:
+    """Make a bundle by its recipe, with progress on standard error. Raises Refused."""
     source = [] if from_dir is None else ["--from", str(from_dir)]
-    done = commands.run(["bundle", "get", name, *source, "--json"], BUNDLE_S, shows_errors=True)
-    try:
-        return str(json.loads(done.output)["directory"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise Refused(f"the bundle {name} could not be made; the reason is above") from error
+    done = commands.run(["bundle", "get", name, *source], BUNDLE_S, shows_errors=True)
+    if done.code != 0:
+        raise Refused(f"the bundle {name} could not be made; the reason is above")
 
 
 def set_page_password(commands: Commands, config: Path, password: str) -> None:

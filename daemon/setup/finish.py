@@ -1,5 +1,6 @@
 """The end of a setup: the page, the start of the service, and where to look."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -39,7 +40,7 @@ class Finish:
     def ask_password(self) -> None:
         """Set a password of the page that somebody types, or none."""
         while True:
-            question = "Password for the page in a browser, at least 8 characters (not shown; Enter: none, only a link)"
+            question = "Password for the page in a browser (not shown; Enter: none, a link will do)"
             typed = ask_secret(self.terminal, question, has_before=False)
             if not typed:
                 return
@@ -81,7 +82,7 @@ class Finish:
             if state == "left":
                 say("start it   sudo systemctl enable --now perceptd")
         else:
-            sudo, option = "", f" --config {self.config}"
+            sudo, option = "", f" --config {shlex.quote(str(self.config))}"
             say(f"run it     perceptd run{option}")
             say(f"its page   perceptd page{option}")
         say(f"watch it   {sudo}perceptd watch{option}")
@@ -89,7 +90,7 @@ class Finish:
             say(f"open it    {link}\n           {LINK_LASTS} Another one: {sudo}perceptd page --link{option}")
         if self.is_service:
             say("its log    sudo journalctl -fu perceptd")
-        say(f'teach it   {sudo}perceptd teach "kettle boils"{option}, each time it happens')
+        say(f'teach it   {sudo}perceptd teach "kettle boils"{option}')
         say(f"change it  {sudo}perceptd setup{option}")
 
 

@@ -1,6 +1,6 @@
 """The course of a setup: answers, the config, its test, the page, the start of the service."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from daemon.setup.finder import Finder
 from daemon.setup.found import OnePicture
 from daemon.setup.plan import Before, Plan, new_plan
 from daemon.setup.questions import Questions
+from daemon.setup.service import Pause
 from daemon.setup.written import Place, write
 
 
@@ -26,6 +27,7 @@ class Ports:
     """What a setup works with.
 
     `stamp` returns the date and time for the names of backups. `give` gives a file to the person who uses sudo.
+    `bundles` is the directory in which `perceptd bundle get` makes bundles. `pause` stops the service for the tests.
     """
 
     terminal: Terminal
@@ -33,6 +35,8 @@ class Ports:
     commands: Commands
     stamp: Callable[[], str]
     give: Callable[[Path], None]
+    bundles: Path
+    pause: Pause
 
 
 @dataclass(slots=True)
@@ -63,13 +67,17 @@ class Setup:
         self._before = before
         self._questions = questions
         self._from_dir = from_dir
+        self._backups: list[Path] = []
         self.has_written = False
 
     def run(self, choices: Choices) -> Outcome:
         """Ask, write and test, until it works or somebody goes on all the same. Raises Refused, and Stopped."""
         plan = self._first_plan(choices)
         while True:
-            outcome = Outcome(plan, self._write(plan))
+            if self._ports.pause.begin():
+                self._terminal.say("the service stops meanwhile: it holds its camera and its microphone")
+            self._write(plan)
+            outcome = Outcome(plan, self._backups)
             self._test(outcome)
             if outcome.works or self._questions is None:
                 return outcome
@@ -82,15 +90,16 @@ class Setup:
             if chosen == "on":
                 return outcome
             if chosen == "stop":
-                raise Stopped(f"{self._place.config} is written; the service was not started")
+                raise self._stopped()
             plan = self._asked_plan(replace(plan.choices, password=None), self._questions)
 
     def _first_plan(self, choices: Choices) -> Plan:
         if self._questions is not None:
             return self._asked_plan(choices, self._questions)
-        plan = new_plan(self._place.config, self._before, self._with_bundle(choices))
+        plan = self._plan(choices)
         for line in plan.losses():
             self._terminal.say(line)
+        self._make_bundle(choices.bundle)
         return plan
 
     def _asked_plan(self, choices: Choices, questions: Questions) -> Plan:
@@ -100,47 +109,60 @@ class Setup:
             choices = questions.ask(choices, from_last=from_last)
             from_last = True
             try:
-                plan = new_plan(self._place.config, self._before, self._with_bundle(choices))
+                plan = self._plan(choices)
+                if not self._agrees(plan):
+                    raise self._stopped()
+                self._make_bundle(choices.bundle)
+            except Back:
+                continue
             except Refused as error:
                 self._terminal.say(f"  {error}")
                 if not ask_yes(self._terminal, "Change the answers?", default=True, has_before=False):
-                    raise Stopped("nothing was written") from error
-                continue
-            if not plan.has_changes:
-                self._terminal.say(f"{self._place.config} says all of this already.")
+                    raise self._stopped() from error
+            else:
                 return plan
-            try:
-                if self._agrees(plan):
-                    return plan
-            except Back:
-                continue
-            raise Stopped("nothing was written")
 
     def _agrees(self, plan: Plan) -> bool:
         """Show what is going to change, and return whether somebody agrees. Raises Back."""
-        self._terminal.say(f"\nThis is going to be {self._place.config}; passwords are not shown:\n")
-        for line in plan.lines():
-            self._terminal.say(f"  {line}")
-        self._terminal.say("")
-        for line in plan.losses():
+        if not plan.has_changes:
+            self._terminal.say(f"{self._place.config} says all of this already.")
+            return True
+        for line in self._shown(plan):
             self._terminal.say(line)
-        if plan.before is not None:
-            self._terminal.say("The config before is kept beside it, as config.yaml.before-setup-DATE.")
         return ask_yes(self._terminal, "Write it?", default=True)
 
-    def _with_bundle(self, choices: Choices) -> Choices:
-        """Return the choices with the directory of the bundle, which is made first where that needs a recipe."""
+    def _shown(self, plan: Plan) -> Iterator[str]:
+        if plan.text == plan.before:
+            yield "Only the password of the broker changes. That of before is kept as mqtt-password.before-setup-DATE."
+            return
+        yield f"\nThis is going to be {self._place.config}; passwords are not shown:\n"
+        yield from (f"  {line}" for line in plan.lines())
+        yield ""
+        yield from plan.losses()
+        if plan.before is not None:
+            yield "The config before is kept beside it, as config.yaml.before-setup-DATE."
+
+    def _plan(self, choices: Choices) -> Plan:
+        """Return what is written for these choices, with the directory of the bundle. Raises Refused."""
         name = choices.bundle
-        if "/" in name or name == "":
-            return choices
+        if name in recipe_names():
+            directory = str(self._ports.bundles / name)
+        else:
+            directory = name if "/" in name else str(find_bundle(name))
+        return new_plan(self._place.config, self._before, choices, directory)
+
+    def _make_bundle(self, name: str) -> None:
+        """Make a bundle that needs to be made by its recipe. Raises Refused."""
         if name in recipe_names():
             self._terminal.say(f"making the bundle {name} of public models ...")
-            return replace(choices, bundle=get_bundle(self._ports.commands, name, self._from_dir))
-        return replace(choices, bundle=str(find_bundle(name)))
+            get_bundle(self._ports.commands, name, self._from_dir)
 
-    def _write(self, plan: Plan) -> list[Path]:
+    def _stopped(self) -> Stopped:
+        return Stopped(f"{self._place.config} is written" if self.has_written else "nothing was written")
+
+    def _write(self, plan: Plan) -> None:
         if not plan.has_changes:
-            return []
+            return
         backups = write(self._place, plan.text, plan.choices.password, self._ports.stamp())
         self.has_written = True
         self._terminal.say(f"wrote {self._place.config}")
@@ -148,7 +170,7 @@ class Setup:
             self._terminal.say(f"kept what was there before as {backup}")
         # a second plan of this setup begins with what it has written
         self._before = Before(plan.text, plan.config)
-        return backups
+        self._backups += backups
 
     def _test(self, outcome: Outcome) -> None:
         """Run the checks, and show a picture and the level of the sound."""
@@ -158,5 +180,6 @@ class Setup:
         if stream.camera is not None:
             outcome.picture = show_picture(self._terminal, self._ports.finder, stream.camera, self._ports.give)
         if stream.microphone is not None:
-            asks = self._questions is not None
+            # nobody claps before the rest works
+            asks = self._questions is not None and outcome.works
             outcome.sound = show_sound(self._terminal, self._ports.finder, stream, asks=asks)

@@ -150,25 +150,30 @@ class _Camera:
             return None  # a stream of single pictures has no RTSP address
         if url is None:
             return None
-        needs_login = self._login is not None
-        return FoundCamera(
-            url, profile.name or profile.token[:80], profile.details, needs_login, bool(profile.sound), self._service
-        )
+        name, needs_login = profile.name or clean(profile.token), self._login is not None
+        return FoundCamera(url, name, profile.details, needs_login, bool(profile.sound), self._service)
 
     def _ask(self, url: str, namespace: str, name: str, request: str, *, is_open: bool = False) -> Element:
         """Return the answer to a request. With `is_open` it is sent without a login.
 
         Raises _Refusal when the camera refuses, otherwise SearchFailed.
         """
+        content_type = "application/soap+xml; charset=utf-8"
+        try:
+            return self._answer(url, f'{content_type}; action="{namespace}/{name}"', name, request, is_open)
+        except _Refusal as error:
+            if error.needs_login:
+                raise
+            # most cameras need no action, some take no request without it, and few take none with it
+            return self._answer(url, content_type, name, request, is_open)
+
+    def _answer(self, url: str, content_type: str, name: str, request: str, is_open: bool) -> Element:
         header = ""
         if self._login is not None and not is_open:
             now = datetime.now(timezone.utc) + self._offset
             header = username_token(*self._login, now, secrets.token_bytes(NONCE_BYTES))
-        # some cameras take a request only with its action, which clients of Home Assistant and Windows send
-        content_type = f'application/soap+xml; charset=utf-8; action="{namespace}/{name}"'
-        body = envelope(request, header, NAMESPACES)
         try:
-            answer = self._session.post(url, {"Content-Type": content_type}, body)
+            answer = self._session.post(url, {"Content-Type": content_type}, envelope(request, header, NAMESPACES))
             content = self._content(answer)
         except Stopped:
             raise SearchFailed(f"{self._service}: has not answered in {self._timeout_s:g} s; {CHECK_ADDRESS}") from None

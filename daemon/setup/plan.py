@@ -2,12 +2,13 @@
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from daemon.config.account import Account
 from daemon.config.bundle_places import MODELS
 from daemon.config.node import Config
+from daemon.config.problems import problems_by_line
 from daemon.config.redacted import redacted
 from daemon.core.document import MAX_DOCUMENT_BYTES, parse_document
 from daemon.core.errors import DocumentError, Refused
@@ -29,7 +30,10 @@ class Before:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A config to be written. `lost` are the keys of the config before that it has no longer."""
+    """A config to be written. `before` is the text of the config that is there.
+
+    `is_new`: there is none, or it only plays the demo. `lost` are the keys of before that the new config has no longer.
+    """
 
     choices: Choices
     config: Config
@@ -37,6 +41,7 @@ class Plan:
     lost: list[str]
     lost_comments: bool
     before: str | None
+    is_new: bool
 
     @property
     def has_changes(self) -> bool:
@@ -46,9 +51,9 @@ class Plan:
     def lines(self) -> Iterator[str]:
         """Yield what is going to change, without passwords: the config, or its differences from the one before."""
         shown = redacted(self.text).splitlines()
-        if self.before is None:
+        if self.is_new or self.before is None:
             yield from shown
-        elif self.text != self.before:
+        else:
             yield from difflib.unified_diff(
                 redacted(self.before).splitlines(), shown, "before", "new", n=1, lineterm=""
             )
@@ -79,11 +84,19 @@ def read_before(path: Path) -> Before | None:
     return Before(raw.decode(), None if is_demo(values_of(config)) else config)
 
 
-def new_plan(path: Path, before: Before | None, choices: Choices) -> Plan:
-    """Return what is written for these choices. Raises DocumentError where they do not fit each other."""
+def new_plan(path: Path, before: Before | None, choices: Choices, bundle: str) -> Plan:
+    """Return what is written for these choices; `bundle` is the directory of their bundle.
+
+    Raises DocumentError where they do not fit each other.
+    """
     old: Values = {} if before is None or before.config is None else values_of(before.config)
-    values = merged(old, choices)
+    values = merged(old, replace(choices, bundle=bundle))
     text = config_text(values, str(ALL_KEYS))
-    config = parse_document(path, text.encode(), Config).document
-    by_hand = before is not None and before.config is not None and not is_own_text(before.text)
-    return Plan(choices, config, text, lost_keys(old, values), by_hand, None if before is None else before.text)
+    try:
+        config = parse_document(path, text.encode(), Config).document
+    except DocumentError as error:
+        # nobody has seen the lines of this text
+        raise DocumentError([each["text"] for each in problems_by_line(path, error.problems)]) from error
+    is_new = before is None or before.config is None
+    by_hand = before is not None and not is_new and not is_own_text(before.text)
+    return Plan(choices, config, text, lost_keys(old, values), by_hand, None if before is None else before.text, is_new)

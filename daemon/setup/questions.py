@@ -11,6 +11,7 @@ from daemon.setup.ask_devices import DeviceQuestions
 from daemon.setup.asking import Back, Option, Terminal, ask, ask_yes, choose
 from daemon.setup.choices import Choices, choices_of
 from daemon.setup.finder import Finder
+from daemon.setup.found import FoundAccelerator
 
 Question: TypeAlias = Callable[[Choices], Choices]
 
@@ -18,7 +19,7 @@ Question: TypeAlias = Callable[[Choices], Choices]
 OTHER: Literal[""] = ""
 
 LABELS = {
-    "home": "home: the sounds and sights of a home, such as a doorbell, glass, a dog, a person. Downloads 30 MB",
+    "home": "home: the sounds and sights of a home, such as a doorbell, glass, a dog, a person. Downloads 45 MB",
     "home-coral": "home-coral: the same, with models for an Edge TPU. Downloads more",
     "digits": "digits: the digits 0 to 9, shown and spoken in English. A first try without a download",
 }
@@ -34,8 +35,9 @@ class Questions:
         self._terminal = terminal
         self._finder = finder
         self._before = before
-        self._devices = DeviceQuestions(terminal, finder)
+        self._devices = DeviceQuestions(terminal, finder, () if before is None else before.streams)
         self._broker = BrokerQuestions(terminal, finder)
+        self._accelerators: list[FoundAccelerator] | None = None
         asked: list[tuple[object, Question]] = [
             (finder.network, self._network),
             (given.node, self._node),
@@ -60,7 +62,7 @@ class Questions:
         return choices
 
     def _network(self, choices: Choices) -> Choices:
-        question = "Look for cameras and brokers on the local network? It asks all devices there, for a few seconds"
+        question = "Look for cameras and brokers on the local network? It takes seconds"
         self._finder.network = ask_yes(self._terminal, question, default=self._finder.network is not False)
         return choices
 
@@ -92,7 +94,13 @@ class Questions:
         return replace(choices, bundle=chosen)
 
     def _has_edge_tpu(self) -> bool:
-        return any(each.works and each.device.startswith("edgetpu") for each in self._finder.accelerators())
+        """Return whether an Edge TPU works. The first call tries all accelerators, and tells what it finds."""
+        if self._accelerators is None:
+            self._accelerators = self._finder.accelerators()
+            for each in self._accelerators:
+                state = "it works, and is used" if each.works else f"it does not work: {each.problem}"
+                self._terminal.say(f"found {each.name} ({each.device}): {state}")
+        return any(each.works and each.device.startswith("edgetpu") for each in self._accelerators)
 
 
 def fresh_choices(hostname: str, bundle_name: str) -> Choices:

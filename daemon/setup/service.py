@@ -72,3 +72,30 @@ class Systemd:
         if done.returncode != 0:
             raise Refused(f"systemctl {' '.join(arguments)} failed: {done.stderr.strip()[:300]}")
         return done.stdout
+
+
+class Pause:
+    """The service while a setup tests what it holds otherwise. `ran`: whether it ran before."""
+
+    def __init__(self, systemd: Systemd, *, ran: bool) -> None:
+        self.ran = ran
+        self._systemd = systemd
+        self._is_stopped = False
+
+    def begin(self) -> bool:
+        """Stop the service if it runs; return whether it did. Raises Refused."""
+        if not self.ran or self._is_stopped:
+            return False
+        self._systemd.stop()
+        self._is_stopped = True
+        return True
+
+    def end(self) -> None:
+        """Start the service again, if it was stopped. Raises Refused."""
+        if self._is_stopped:
+            self._is_stopped = False
+            self._systemd.start(enables=False)
+
+    def forget(self) -> None:
+        """Leave the service as it is: somebody else has started it."""
+        self._is_stopped = False

@@ -23,8 +23,8 @@ from daemon.sources.picture import PicturePreparation
 DEVICES = Path("/dev")
 NAMES = Path("/sys/class/video4linux")
 
-# From linux/videodev2.h: the request, the size of struct v4l2_capability, its member `driver`, the offset of its members
-# `capabilities` and `device_caps`, and V4L2_CAP_VIDEO_CAPTURE.
+# From linux/videodev2.h: the request, the size of struct v4l2_capability, its member `driver`, the offset of its
+# members `capabilities` and `device_caps`, and V4L2_CAP_VIDEO_CAPTURE.
 VIDIOC_QUERYCAP = 0x8068_5600
 QUERYCAP_BYTES = 104
 DRIVER = slice(0, 16)

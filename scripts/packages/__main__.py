@@ -1,17 +1,22 @@
-"""The program of scripts/package: builds the Debian packages, and the apt repository that has them."""
+"""The program of scripts/package: builds the Debian packages and their repository, or the image, or the add-on."""
 
 import argparse
+import platform
 import subprocess
 import sys
 from pathlib import Path
 
-from packages.deb import build_deb
+from packages.deb import build_deb, package_version, sbom_of
+from packages.image import NoImage, build_image
+from packages.image_context import write_addon
+from packages.provenance import write_provenance
 from packages.repository import write_repository
 from packages.source import ROOT, changed_files, commit, commit_time_s
-from packages.targets import TARGETS, target_named
+from packages.targets import TARGETS, Target, target_named
 from packages.wheels import NoWheels
 
 CACHE = ROOT / "build" / "wheels"
+IMAGE_DEBIAN = 13
 
 
 def new_parser() -> argparse.ArgumentParser:
@@ -27,12 +32,30 @@ def new_parser() -> argparse.ArgumentParser:
         choices=[target.name for target in TARGETS],
         help="build for this system only; may be given several times (default: all)",
     )
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--image",
+        action="store_true",
+        help="build the image of a container in the place of packages, for this processor unless --target names "
+        "another one of Debian 13; needs root, buildah and mmdebstrap",
+    )
+    instead.add_argument(
+        "--addon",
+        action="store_true",
+        help="write the folder of the add-on for Home Assistant in the place of packages",
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "dist", metavar="DIR", help="default: dist in the checkout")
     parser.add_argument(
         "--sign-apt",
         type=Path,
         metavar="KEYFILE",
         help="sign the repository with this secret OpenPGP key, which has no passphrase",
+    )
+    parser.add_argument(
+        "--sign-release",
+        type=Path,
+        metavar="KEY",
+        help="write signed provenance beside each package, with this private Ed25519 key in PEM",
     )
     return parser
 
@@ -44,14 +67,22 @@ def main() -> int:
         print(f"these packages differ from the commit {commit()}: {len(changed)} files have changed", file=sys.stderr)
     targets = [target_named(name) for name in options.target or [target.name for target in TARGETS]]
     try:
+        if options.image or options.addon:
+            _build_image(targets, options.out, is_addon=options.addon, is_chosen=bool(options.target))
+            return 0
         built = []
         for target in targets:
             deb = build_deb(target, options.out, CACHE)
+            sbom = sbom_of(deb)
+            deb.with_suffix(".cdx.json").write_bytes(sbom)
+            if options.sign_release is not None:
+                parameters = {"target": target.name, "version": package_version(target)}
+                write_provenance(deb, "deb", sbom, commit(), parameters, options.sign_release)
             print(f"{deb}  {deb.stat().st_size / 1e6:.0f} MB", flush=True)
             built.append((target, deb))
         repository = options.out / "apt"
         write_repository(built, repository, commit_time_s(), options.sign_apt)
-    except NoWheels as error:
+    except (NoImage, NoWheels) as error:
         print(error, file=sys.stderr)
         return 1
     except subprocess.CalledProcessError as error:
@@ -60,6 +91,21 @@ def main() -> int:
         return 1
     print(f"{repository}  {'signed' if options.sign_apt else 'not signed: apt refuses it. Use --sign-apt'}")
     return 0
+
+
+def _build_image(targets: list[Target], out: Path, *, is_addon: bool, is_chosen: bool) -> None:
+    """Build what is of Debian 13 among the targets. Raises NoImage and NoWheels."""
+    possible = [target for target in targets if target.debian == IMAGE_DEBIAN]
+    if not is_chosen and not is_addon:
+        possible = [target for target in possible if target.machine == platform.machine()]
+    if not possible:
+        raise NoImage(f"an image has Debian {IMAGE_DEBIAN}: name such a --target")
+    if is_addon:
+        print(write_addon(possible, out, CACHE))
+        return
+    for target in possible:
+        archive = build_image(target, out, CACHE)
+        print(f"{archive}  {archive.stat().st_size / 1e6:.0f} MB", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
 
 from daemon import __version__
+from packages.image_context import CONTAINER, HOME_ASSISTANT_ARCH, make_tree, pack_tree
+from packages.sbom import DebianPackage, installed
+from packages.source import commit_time_s
 from packages.targets import Target
-from packages.tree import build_tree
 
-CONTAINER = Path(__file__).parent / "container"
-# the names of processors in Home Assistant and in Dockerfiles
-HOME_ASSISTANT_ARCH = {"amd64": "amd64", "arm64": "aarch64"}
 # what the slim images of Debian leave out
 SLIM = (
     "path-exclude /usr/share/doc/*",
@@ -36,69 +36,48 @@ class NoImage(Exception):
     """The image cannot be built."""
 
 
-def build_image(target: Target, out: Path, cache: Path, epoch: int) -> Path:
-    """Build the image of a target; return the archive that was written into `out`.
+def build_image(target: Target, out: Path, cache: Path) -> Path:
+    """Build the image of a target into `out`, with its SBOM beside it; return the archive.
 
-    docker and podman load it. `epoch` is the time that everything in it has. Raises NoImage.
+    docker and podman load the archive. `cache` keeps the wheels. Raises NoImage, and NoWheels.
     """
-    version = __version__
+    out.mkdir(parents=True, exist_ok=True)
+    archive = out / f"perceptd_{__version__}_{target.arch}.image.tar"
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="perceptd-image-")))
         storage = stack.enter_context(_storage())
-        base = _base_tar(target, work, epoch)
         context = work / "context"
         context.mkdir()
-        write_context(target, context, cache, epoch)
+        make_tree(target, work / "tree", cache)
+        pack_tree(work / "tree", context / f"perceptd-{HOME_ASSISTANT_ARCH[target.arch]}.tar.gz")
         _buildah(storage, "from", "--name=base", "--arch", target.arch, "scratch")
-        _buildah(storage, "add", "--quiet", "base", str(base), "/")
+        _buildah(storage, "add", "--quiet", "base", str(_base_tar(target, work)), "/")
         _buildah(storage, "config", "--cmd", "bash", "--arch", target.arch, "base")
-        _buildah(storage, "commit", "--quiet", f"--timestamp={epoch}", "--rm", "base", "localhost/perceptd-base")
-        name = f"localhost/perceptd:{version}"
-        build = ["--isolation=chroot", "--format=docker", f"--timestamp={epoch}", "--layers=false", "--pull-never"]
+        stamp = f"--timestamp={commit_time_s()}"
+        _buildah(storage, "commit", "--quiet", stamp, "--rm", "base", "localhost/perceptd-base")
+        name = f"localhost/perceptd:{__version__}"
+        # chroot: RUN needs no runtime of containers. docker: the other format knows no health check
+        build = ["--isolation=chroot", "--format=docker", stamp, "--layers=false", "--pull-never"]
         build += ["--target=perceptd", "--arch", target.arch, f"--tag={name}"]
         build += ["--build-arg=BASE=localhost/perceptd-base"]
         build += [f"--build-arg=BUILD_ARCH={HOME_ASSISTANT_ARCH[target.arch]}"]
         _buildah(storage, "build", "--quiet", *build, "--file", str(CONTAINER / "Containerfile"), str(context))
-        archive = work / "image.tar"
-        _buildah(storage, "push", "--quiet", name, f"docker-archive:{archive}:perceptd:{version}")
-        packed = out / f"perceptd_{version}_{target.arch}.image.tar"
-        _compress_layers(archive, packed)
-    return packed
+        plain = work / "image.tar"
+        _buildah(storage, "push", "--quiet", name, f"docker-archive:{plain}:perceptd:{__version__}")
+        evidence = make_tree(target, work / "again", cache, _installed(plain))
+        shutil.copyfile(evidence, archive.with_suffix(".cdx.json"))
+        _compress_layers(plain, archive)
+    return archive
 
 
-def write_context(target: Target, directory: Path, cache: Path, epoch: int) -> None:
-    """Write the program of a target as the archive that the Containerfile adds."""
-    with tempfile.TemporaryDirectory(prefix="perceptd-tree-") as folder:
-        tree = Path(folder) / "tree"
-        build_tree(target, tree, cache)
-        archive = Path(folder) / "tree.tar"
-        pack(tree, archive, epoch)
-        _compress(archive, directory / f"perceptd-{HOME_ASSISTANT_ARCH[target.arch]}.tar.gz")
-
-
-def pack(tree: Path, archive: Path, epoch: int) -> None:
-    """Write a folder as tar: its files in order, of root, all of one time."""
-    with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
-        for path in sorted(tree.rglob("*")):
-            entry = tar.gettarinfo(path, str(path.relative_to(tree)))
-            entry.uid = entry.gid = 0
-            entry.uname = entry.gname = "root"
-            entry.mtime = epoch
-            if entry.isreg():
-                with path.open("rb") as content:
-                    tar.addfile(entry, content)
-            else:
-                tar.addfile(entry)
-
-
-def _base_tar(target: Target, work: Path, epoch: int) -> Path:
+def _base_tar(target: Target, work: Path) -> Path:
     """Make a small Debian, like the slim images of Debian itself."""
     archive = work / "base.tar"
     options = [f"--dpkgopt={each}" for each in SLIM]
     command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--architectures={target.arch}", *options]
     # of the host, and not the same on another
     command += ["--customize-hook=rm -f $1/etc/hostname $1/etc/resolv.conf"]
-    _run([*command, target.suite, str(archive)], {"SOURCE_DATE_EPOCH": str(epoch)})
+    _run([*command, target.suite, str(archive)], {"SOURCE_DATE_EPOCH": str(commit_time_s())})
     return archive
 
 
@@ -130,12 +109,28 @@ def _run(command: Sequence[str], more: dict[str, str]) -> None:
         raise NoImage(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
 
 
+def _installed(archive: Path) -> list[DebianPackage]:
+    """Return the packages of Debian in an image, as its last layer says."""
+    with tarfile.open(archive) as image:
+        layers = [member for member in image if member.isreg() and member.name.endswith(".tar")]
+        content = _content(image, layers[-1].name)
+        with tarfile.open(fileobj=content) as layer:
+            return installed(_content(layer, "var/lib/dpkg/status").read().decode())
+
+
+def _content(archive: tarfile.TarFile, name: str) -> IO[bytes]:
+    found = archive.extractfile(name)
+    if found is None:
+        raise NoImage(f"{name} in the image is no file")
+    return found
+
+
 def _compress_layers(source: Path, target: Path) -> None:
     """Write the same archive of an image with its layers compressed: podman of Debian 12 loads no .tar.gz."""
     with tarfile.open(source) as plain, tarfile.open(target, "w", format=tarfile.USTAR_FORMAT) as packed:
         for member in plain:
-            content = plain.extractfile(member)
-            if not member.isreg() or not member.name.endswith(".tar") or content is None:
+            content = plain.extractfile(member) if member.isreg() else None
+            if content is None or not member.name.endswith(".tar"):
                 packed.addfile(member, content)
                 continue
             with tempfile.TemporaryFile() as layer:
@@ -144,13 +139,3 @@ def _compress_layers(source: Path, target: Path) -> None:
                 member.size = layer.tell()
                 layer.seek(0)
                 packed.addfile(member, layer)
-
-
-def _compress(source: Path, target: Path) -> None:
-    """Compress a file with gzip, without its name and time."""
-    with (
-        source.open("rb") as plain,
-        target.open("wb") as file,
-        gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0) as packed,
-    ):
-        shutil.copyfileobj(plain, packed, 1 << 20)

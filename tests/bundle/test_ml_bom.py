@@ -132,7 +132,9 @@ def test_what_differs_from_the_files_is_said(tmp_path: Path, files: list[FileEnt
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\xff", b"[]", b"{}", b'{"components": 1}', b'{"components": [{"type": "file"}]}', b"[" * 100_000]
+    "content",
+    [b"", b"\xff", b"[]", b"{}", b'{"components": 1}', b'{"components": [{"type": "file"}]}', b"[" * 100_000],
+    ids=["empty", "no text", "a list", "no keys", "a number", "half", "nested"],
 )
 def test_what_is_no_ml_bom_is_refused(content: bytes) -> None:
     for read in (card_of, lambda text: differences(text, [])):

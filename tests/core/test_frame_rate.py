@@ -28,3 +28,12 @@ def test_a_time_that_restarts_is_followed() -> None:
     assert rate.takes(0)
     assert not rate.takes(NS_PER_S // 100)
     assert rate.takes(NS_PER_S // 10)
+
+
+@pytest.mark.parametrize("days", [400, 4000])
+def test_years_of_uptime_change_no_choice(days: int) -> None:
+    def chosen(base_ns: int) -> list[bool]:
+        rate = FrameRate(7)
+        return [rate.takes(base_ns + number * NS_PER_S // 30) for number in range(3000)]
+
+    assert chosen(days * 86_400 * NS_PER_S) == chosen(0)

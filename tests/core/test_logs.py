@@ -11,8 +11,11 @@ from daemon.core.logs import (
     MAX_LINE_CHARS,
     MAX_LINES,
     MAX_REMEMBERED,
+    MOST_OF_KIND,
+    MOST_OF_TEXT,
     QUIET_S,
     RATE_LIMITED,
+    WINDOW_S,
     RememberedLog,
     RepeatFilter,
     rate_limited_logger,
@@ -40,6 +43,41 @@ def test_other_messages_always_pass() -> None:
     repeats = RepeatFilter()
     connected = logging.LogRecord("daemon.mqtt.broker.connection", logging.INFO, "", 0, "connected", (), None)
     assert all(repeats.filter(connected) for _ in range(3))
+
+
+def plain(text: str, *values: object, level: int = logging.WARNING) -> logging.LogRecord:
+    return logging.LogRecord("daemon.runtime.supervisor", level, "", 0, text, values, None)
+
+
+def test_what_comes_and_goes_does_not_fill_the_journal() -> None:
+    """A camera that flaps for a day: another one is told all the same, and what was left out is counted."""
+    now_s = 0.0
+    repeats, written = RepeatFilter(lambda: now_s), []
+    for second in range(86_400):
+        now_s = float(second)
+        for text in ("front/camera", "back/camera")[: 1 + (second % 3600 == 3599)]:
+            message = plain("%s: stopped: %s", text, f"error {second}")
+            if repeats.filter(message):
+                written.append(message.getMessage())
+    assert sum(text.startswith("front") for text in written) == 24 * MOST_OF_TEXT
+    assert sum(text.startswith("back") for text in written) == 24
+    assert written[MOST_OF_TEXT - 1].endswith(" (more like it are left out for an hour)")
+    assert f" ({3600 - MOST_OF_TEXT} like it were left out before)" in written[MOST_OF_TEXT + 1]
+    assert sum(map(len, written)) < 50_000
+
+
+def test_texts_that_always_differ_are_bounded_too() -> None:
+    now_s = 0.0
+    repeats = RepeatFilter(lambda: now_s)
+    assert sum(repeats.filter(plain("%s", f"trouble {number}")) for number in range(5000)) == MOST_OF_KIND
+    assert len(repeats._texts) <= MAX_REMEMBERED
+    now_s = WINDOW_S
+    assert repeats.filter(plain("%s", "another trouble"))
+
+
+def test_at_the_level_debug_all_is_written() -> None:
+    repeats = RepeatFilter(lambda: 0.0)
+    assert all(repeats.filter(plain("turn", level=logging.DEBUG)) for _ in range(2 * MOST_OF_KIND))
 
 
 def test_it_remembers_no_more_than_its_bound() -> None:

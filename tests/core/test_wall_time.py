@@ -47,3 +47,15 @@ def test_after_a_step_of_the_clock_all_instants_have_the_time_by_its_new_setting
 def test_the_text_of_an_instant_is_the_same_each_time() -> None:
     now_ns = monotonic_ns()
     assert len({wall_time(now_ns) for _ in range(5000)}) == 1
+
+
+def test_after_years_of_uptime_an_instant_has_its_microsecond() -> None:
+    """The clock was set from 1970 soon after the start; 4000 days in nanoseconds are no exact float."""
+    machine = Machine([])
+    machine.offset_ns = 0
+    clock = WallClock(machine.monotonic_ns, machine.wall_ns)
+    assert clock.at(0) == 0
+    machine.now_ns, machine.offset_ns = 4000 * 86_400 * NS_PER_S, 1_800_000_000 * NS_PER_S
+    at_ns = machine.now_ns + 1000
+    assert clock.at(at_ns) - clock.at(at_ns - 1000) == 1000
+    assert clock.at(at_ns) == at_ns + machine.offset_ns

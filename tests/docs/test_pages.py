@@ -1,4 +1,4 @@
-"""README.md and docs/: their links resolve, README is short, and the config in getting-started.md is valid."""
+"""README.md and docs/: their links resolve, README is short, and the config in setup.md is what setup writes."""
 
 import re
 import subprocess
@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from daemon.config.node import Config
+from daemon.core.document import parse_document
+from daemon.setup.choices import Choices, choices_of, merged, values_of
+from daemon.setup.config_text import config_text
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -35,15 +40,19 @@ def test_readme_is_short() -> None:
     assert len(README.read_text(encoding="utf-8").splitlines()) < README_LINES
 
 
-def test_the_config_in_getting_started_is_valid(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "getting-started.md").read_text(encoding="utf-8")
-    (text,) = re.findall(r"/etc/perceptd/config\.yaml >/dev/null <<'END'\n(.*?)END\n", page, re.DOTALL)
-    shipped = text.replace("/opt/perceptd/models", str(ROOT / "models"))
+def test_the_config_that_setup_writes_on_its_page_is_valid(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "setup.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    shipped = text.replace("/var/lib/perceptd-bundles/home", str(ROOT / "models" / "digits"))
     (tmp_path / "config.yaml").write_text(shipped, encoding="utf-8")
     (tmp_path / yaml.safe_load(text)["mqtt"]["password_file"]).write_text("secret\n", encoding="utf-8")
     command = [sys.executable, "-m", "daemon", "check-config", str(tmp_path / "config.yaml")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout.endswith("streams: door\n")) == (0, True), done.stderr
+    # and it is what setup writes
+    config = parse_document(Path("config.yaml"), text.encode(), Config).document
+    values = merged(values_of(config), choices_of(config, Choices("")))
+    assert text == config_text(values, "/opt/perceptd/config.yaml")
 
 
 def test_the_scripts_that_readme_names_exist() -> None:

@@ -15,6 +15,7 @@ from daemon.bundle.bundle import load_bundle
 from daemon.cli.main import main
 from daemon.doctor import report as doctor_command
 from daemon.doctor.finding import Finding
+from daemon.doctor.hardware.document import HardwareReport
 from daemon.doctor.report import Report
 from daemon.updates.state import UpdateState
 from tests.helpers import libraries
@@ -37,10 +38,10 @@ def doctor(config: Path, *arguments: str, **environment: str) -> "subprocess.Com
     )
 
 
-def found(config: Path, **environment: str) -> tuple[int, dict[str, dict]]:
-    """The exit code, and the findings by check."""
-    done = doctor(config, "--json", **environment)
-    assert done.stderr == ""
+def found(config: Path, *arguments: str, **environment: str) -> tuple[int, dict[str, dict]]:
+    """The exit code, and the findings by check. Standard error tells about a report alone."""
+    done = doctor(config, "--json", *arguments, **environment)
+    assert done.stderr == "" or "--report" in arguments
     document = json.loads(done.stdout)
     assert document["exit_code"] == done.returncode
     return done.returncode, {finding["check"]: finding for finding in document["findings"]}
@@ -98,12 +99,18 @@ def test_a_library_that_states_its_version_is_good(good: Path, tmp_path: Path) -
 
 
 def test_an_invalid_config_is_reported_and_the_machine_is_still_checked(tmp_path: Path) -> None:
-    code, findings = found(written(tmp_path, {"node": "n"}))
+    report = tmp_path / "report.json"
+    code, findings = found(written(tmp_path, {"node": "annas-house"}), "--report", str(report))
     assert code == 2
     assert findings["config"]["level"] == "failure"
     assert "bundle" in findings["config"]["found"]
     assert {"python", "processor", "memory", "clock", "libedgetpu"} <= findings.keys()
     assert findings.keys().isdisjoint({"broker", "bundle", "self-test cpu"})
+    written_report = HardwareReport.model_validate_json(report.read_text())
+    assert {each.check: each.found for each in written_report.findings if each.check == "config"} == {"config": None}
+    assert all(each.outcome == "works" for each in written_report.decoders if each.way == "software")
+    assert "annas" not in report.read_text()
+    assert str(tmp_path) not in report.read_text()
 
 
 def test_missing_broker_and_bundle(tmp_path: Path, good: Path) -> None:
@@ -146,8 +153,10 @@ def test_a_crashing_runtime_is_reported_and_survived(tmp_path: Path, good: Path)
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "interpreter.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGILL)\n")
-    code, findings = found(good, PYTHONPATH=str(tmp_path / "modules"))
+    report = tmp_path / "report.json"
+    code, findings = found(good, "--report", str(report), PYTHONPATH=str(tmp_path / "modules"))
     assert code == 2
+    assert not report.exists(), "it would crash doctor"
     assert findings["libraries"]["found"] == "ai-edge-litert crashed: SIGILL"
     assert "processor lacks" in findings["libraries"]["remedy"]
     assert findings["config"]["found"] == "not checked, nor anything that it configures"

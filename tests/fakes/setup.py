@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from daemon.config.streams import CameraConfig, StreamConfig
 from daemon.setup.commands import Done
@@ -100,9 +99,8 @@ class Machine:
 class Installed:
     """The commands of perceptd. `findings` are those of doctor, each time it runs; the last ones stay."""
 
-    def __init__(self, *findings: list[dict[str, str | None]], bundles: Path = Path("/bundles")) -> None:
+    def __init__(self, *findings: list[dict[str, str | None]]) -> None:
         self._findings = list(findings) or [GOOD]
-        self._bundles = bundles
         self.ran: list[tuple[str, ...]] = []
         self.typed: list[str] = []
         self.refuses_password = 0
@@ -113,8 +111,6 @@ class Installed:
         if arguments[0] == "doctor":
             findings = self._findings.pop(0) if len(self._findings) > 1 else self._findings[0]
             return Done(0, json.dumps({"exit_code": 0, "findings": findings}))
-        if arguments[0] == "bundle":
-            return Done(0, json.dumps({"directory": str(self._bundles / arguments[2])}))
         if "--set-password" in arguments and self.refuses_password:
             self.refuses_password -= 1
             return Done(78, "", "a password has 8 to 1000 characters; nothing was changed\n")

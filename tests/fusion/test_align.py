@@ -262,3 +262,13 @@ def test_slow_encoders_keep_the_order_use_nothing_twice_and_end_in_an_empty_mome
         assert len(late) == len(set(late)), "a late embedding is in one moment"
     assert not made or made[-1].embeddings == {}, "what ends in reality is missed in the end"
     assert next_due_ns(state, settings) is None
+
+
+@pytest.mark.parametrize("days", [105, 400, 4000])
+def test_moments_are_the_same_after_years_of_uptime(days: int) -> None:
+    steps = [("image", 1000), ("audio", 1005), ("image", 1050), ("text", 1200), ("image", 1333)]
+    late_ms = days * 86_400_000
+    first, later = play(steps, 5000), play([(name, at_ms + late_ms) for name, at_ms in steps], 5000 + late_ms)
+    assert [(round(at_ms + late_ms, 1), ages) for at_ms, ages in first] == [
+        (round(at_ms, 1), ages) for at_ms, ages in later
+    ]

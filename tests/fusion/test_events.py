@@ -246,3 +246,16 @@ def test_nothing_is_due_after_an_empty_moment(
         vector = None if scores is None else np.array(scores, np.float32)
         state, _ = add_scores(state, vector, {}, round(at_ms * MS), settings, str)
     assert next_due_ns(state, settings) is None
+
+
+@pytest.mark.parametrize("days", [1, 105, 400, 4000])
+def test_events_are_the_same_after_years_of_uptime(days: int) -> None:
+    """Beyond 104 days a monotonic time in nanoseconds is no exact float."""
+    steps = [(1000, A), (1400, B), (1900, NOTHING), (2600, A), (2650.123456, None)]
+    late_ms = days * 86_400_000
+    first = play(steps, 9000, event_settings())
+    later = play([(at_ms + late_ms, scores) for at_ms, scores in steps], 9000 + late_ms, event_settings())
+    assert [(each.phase, each.label) for each in first] == [(each.phase, each.label) for each in later]
+    for one, other in zip(first, later, strict=True):
+        assert abs(other.time_ns - one.time_ns - days * 86_400 * 10**9) <= 1000
+        assert abs(one.peak - other.peak) < 1e-6

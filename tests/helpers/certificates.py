@@ -10,11 +10,11 @@ DAYS = "2"
 class Authority:
     """Keys and certificates as PEM files in a directory."""
 
-    def __init__(self, directory: Path, name: str = "authority") -> None:
+    def __init__(self, directory: Path, name: str = "authority", days: str = DAYS) -> None:
         self._directory = directory
         self.ca_file, self._key = directory / f"{name}.pem", directory / f"{name}.key"
         _openssl(
-            *("req", "-x509", "-newkey", "ed25519", "-noenc", "-days", DAYS, "-subj", f"/CN={name}"),
+            *("req", "-x509", "-newkey", "ed25519", "-noenc", "-days", days, "-subj", f"/CN={name}"),
             *("-keyout", self._key, "-out", self.ca_file),
         )
 

@@ -72,6 +72,10 @@ class Guest:
         """Return the command for the host that runs a command in the guest, as root."""
         return ("nsenter", f"--target={self._leader()}", "--all", *command)
 
+    def network(self, *command: str) -> tuple[str, ...]:
+        """Return the command that runs a program of the host in the guest's network."""
+        return ("nsenter", f"--target={self._leader()}", "--net", *command)
+
     def run(
         self, *command: str, check: bool = True, text: str | None = None, timeout_s: float = COMMAND_S
     ) -> subprocess.CompletedProcess[str]:

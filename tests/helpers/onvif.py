@@ -71,7 +71,7 @@ class OnvifCamera:
     """How the camera behaves. `asked` has the requests that it has answered, `refused` those that lack the login.
 
     `takes`: the kind of login. `knows`: the media services; a camera with media 1 only does not know GetServices.
-    `answers`: bytes by request, which it sends instead.
+    `answers`: bytes by request, which it sends instead. `takes_actions`: requests may have their action in the type.
     """
 
     streams: Sequence[Stream]
@@ -81,6 +81,7 @@ class OnvifCamera:
     knows: Literal["media 1", "media 2"] = "media 2"
     clock_ahead: timedelta = timedelta()
     answers: dict[str, bytes] = field(default_factory=dict)
+    takes_actions: bool = True
     own_address: str | None = None
     asked: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -248,7 +249,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._refuse(camera)
             return
         camera.asked.append(request)
-        if request in camera.answers:
+        if not camera.takes_actions and "action=" in self.headers["Content-Type"]:
+            self._send(400, fault("env:Sender", "The [action] cannot be processed at the receiver."))
+        elif request in camera.answers:
             self._send(200, camera.answers[request])
         elif answer := camera.answer(request, body):
             self._send(200, _envelope(f"<r:{request}Response xmlns:r='urn:r'>{answer}</r:{request}Response>"))

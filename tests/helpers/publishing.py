@@ -42,9 +42,9 @@ class Repository:
             repository.stage(release, bundle)
         return release
 
-    def publish(self) -> list[Release]:
+    def publish(self, commit: str | None = None) -> list[Release]:
         with open_repository(self.directory) as repository:
-            return repository.publish(self._ring(), self._now())
+            return repository.publish(self._ring(), self._now(), commit)
 
     def refresh(self, *, is_clock_right: bool = False) -> RefreshResult:
         with open_repository(self.directory) as repository:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from copy import deepcopy
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +18,10 @@ from daemon.bundle.ml_bom_reader import card_of, differences
 from daemon.bundle.model_card import ModelCard
 from daemon.bundle.release import Release, ReleaseInfo
 from daemon.core.errors import BundleError, Refused
+from daemon.publisher.contents import add_release, describe_release
+from daemon.publisher.files import copy_to_targets
 from daemon.publisher.keys import KeyRing
+from daemon.publisher.metadata import Edition, next_documents
 from daemon.publisher.repository import open_repository
 from tests.helpers.bill import assert_valid
 from tests.helpers.bundle_builder import write_bundle
@@ -274,9 +278,31 @@ def test_an_ml_bom_of_other_files_is_made_anew_and_keeps_its_card_while_the_mode
 def test_what_an_older_version_has_published_without_an_ml_bom_is_still_that_bundle(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     repository = Repository(tmp_path / "repository").init()
-    release = repository.add(bundle)
-    old = release.model_copy(update={"files": tuple(one for one in release.files if one.path != "ml-bom.cdx.json")})
+    release = describe_release(bundle, load_bundle(bundle).manifest, "0.1.0", 64)
+    old = without_ml_bom(release)
     with open_repository(repository.directory) as opened:
-        opened.stage(old, bundle)
-        opened.publish(KeyRing([repository.keys]), NOW)
+        edition = opened.edition()
+        targets = deepcopy(edition.targets)
+        add_release(targets.signed, old)
+        following = Edition(edition.root, targets, edition.snapshot, edition.timestamp)
+        opened.pending.put(next_documents(following, edition.root, "targets", KeyRing([repository.keys]), NOW))
+        copy_to_targets(opened.targets, old, bundle)
         assert opened.published(release) == old
+        opened.stage(release, bundle)
+        assert opened.publish(KeyRing([repository.keys]), NOW) == []
+
+
+def test_what_an_older_version_has_staged_without_an_ml_bom_is_added_again_before_it_is_signed(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    repository = Repository(tmp_path / "repository").init()
+    with open_repository(repository.directory) as opened:
+        release = describe_release(bundle, load_bundle(bundle).manifest, "0.1.0", 64)
+        opened.stage(without_ml_bom(release), bundle)
+        with pytest.raises(Refused, match=r"was staged without ml-bom\.cdx\.json by an older version of perceptd;"):
+            opened.publish(KeyRing([repository.keys]), NOW)
+        opened.stage(release, bundle)
+        assert opened.publish(KeyRing([repository.keys]), NOW) == [release]
+
+
+def without_ml_bom(release: Release) -> Release:
+    return release.model_copy(update={"files": tuple(one for one in release.files if one.path != "ml-bom.cdx.json")})

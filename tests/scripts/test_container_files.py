@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from packages.image_context import PACKAGES, addon_config
 
 from daemon.cli.addon import Places
 from daemon.cli.addon_config import INGRESS_PROXY, Options
@@ -155,6 +156,17 @@ def test_supervisor_accepts_the_add_on() -> None:
     # an option with a default must be required, and one without may be left out
     for name, kind in addon["schema"].items():
         assert kind.endswith("?") is (name not in addon["options"])
+
+
+def test_the_add_on_gets_the_version_of_the_program_and_the_processors_that_it_is_for() -> None:
+    text = addon_config((CONTAINER / "addon/config.yaml").read_text(), "1.2.3", ["aarch64"])
+    written = yaml.safe_load(text)
+    assert written == parsed("addon/config.yaml") | {"version": "1.2.3", "arch": ["aarch64"]}
+
+
+def test_the_evidence_names_what_the_image_installs() -> None:
+    made = " ".join(rest for word, rest in instructions("perceptd") if word == "RUN")
+    assert f"install --yes --no-install-recommends {' '.join(PACKAGES)} " in re.sub(r" +", " ", made)
 
 
 def test_the_options_of_the_add_on_are_those_that_it_reads() -> None:

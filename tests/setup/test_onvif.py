@@ -34,6 +34,12 @@ def test_streams_have_size_codec_and_sound_the_largest_first(knows: str) -> None
     ]
 
 
+def test_a_camera_that_takes_no_actions_is_asked_without() -> None:
+    with onvif_camera(OnvifCamera([SMALL], login=LOGIN, takes_actions=False)) as camera:
+        found = rtsp_addresses(camera.service, LOGIN, LONG_S)
+    assert [each.device for each in found] == [SMALL.url]
+
+
 @pytest.mark.parametrize("takes", ["token", "digest"])
 @pytest.mark.parametrize("ahead", [timedelta(), timedelta(days=-8000), timedelta(hours=9)])
 def test_a_login_is_accepted_whatever_the_clock_of_the_camera_says(takes: str, ahead: timedelta) -> None:

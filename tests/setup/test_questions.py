@@ -117,6 +117,20 @@ def test_a_microphone_is_chosen(camera: int | str, answers: list[str], microphon
     assert asked(Machine(microphones=[MIC]), *answers, given=given, choices=choices)[0].microphone == microphone
 
 
+def test_the_sound_of_a_camera_that_has_none_is_not_offered() -> None:
+    given, silent = without(camera=None, microphone=None), replace(OPEN, has_sound=False)
+    chosen, person = asked(Machine([silent]), "1", "", "", given=given)
+    assert (chosen.camera, chosen.microphone) == (OPEN.device, None)
+    assert "own stream" not in person.transcript
+
+
+def test_a_camera_that_tells_of_no_stream_leads_back() -> None:
+    machine = Machine([replace(ONVIF, needs_login=False), USB], services={str(ONVIF.onvif): (None, [])})
+    chosen, person = asked(machine, "1", "2", given=without(camera=None))
+    assert chosen.camera == USB.device
+    assert "This camera tells of no stream" in person.transcript
+
+
 def test_a_microphone_that_the_new_camera_has_not_is_not_offered() -> None:
     choices = replace(FRESH, camera=0, microphone="camera")
     chosen, person = asked(Machine(), "", given=without(microphone=None), choices=choices)
@@ -186,7 +200,11 @@ def test_another_place_has_its_own_devices() -> None:
     before = parse_document(Path("config.yaml"), BEFORE.encode(), Config).document
     old = choices_of(before, FRESH)
     given = without(stream=None, camera=None, microphone=None)
-    yard = Questions(Person("yard", "2", ""), Machine(), given, before).ask(old)
+    yard = Questions(Person("yard", "", ""), Machine([USB]), given, before).ask(old)
     assert (yard.camera, yard.microphone) == (None, "default")
+    silent = replace(old, microphone=None)
+    assert Questions(Person("", "", ""), Machine([USB]), given, before).ask(silent) == silent
+    other = replace(old, microphone="pulse:x")
+    assert Questions(Person("", "", ""), Machine([USB]), given, before).ask(other) == other
     new = Questions(Person("garden", "1", ""), Machine([USB]), given, before).ask(old)
     assert (new.camera, new.microphone) == (USB.device, None)

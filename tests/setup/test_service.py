@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from daemon.core.errors import Refused
-from daemon.setup.service import Systemd
+from daemon.setup.service import Pause, Systemd
 
 SCRIPT = """#!/bin/sh
 echo "$@" >>{log}
@@ -49,6 +49,22 @@ def test_a_start_is_a_restart_and_enabled_where_that_is_wanted(tmp_path: Path, c
 def test_a_start_that_fails_says_what_systemctl_says(tmp_path: Path) -> None:
     with pytest.raises(Refused, match=r"systemctl restart perceptd\.service failed: Job failed"):
         systemd(tmp_path, restart=1).start(enables=False)
+
+
+def test_a_pause_ends_once_and_only_where_it_began(tmp_path: Path) -> None:
+    idle, paused, taken = (Pause(systemd(tmp_path), ran=ran) for ran in (False, True, True))
+    assert not idle.begin()
+    idle.end()
+    assert (paused.begin(), paused.begin(), taken.begin()) == (True, False, True)
+    taken.forget()
+    for each in (taken, paused, paused):
+        each.end()
+    assert (tmp_path / "log").read_text().split("\n") == [
+        "stop perceptd.service",
+        "stop perceptd.service",
+        "restart perceptd.service",
+        "",
+    ]
 
 
 def test_a_service_recognises_when_its_status_says_so(tmp_path: Path) -> None:

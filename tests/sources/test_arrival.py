@@ -235,3 +235,17 @@ def test_stamps_stay_within_40_ms_for_any_drift_and_jitter(
     arrived_data = arrivals(120, ppm, np.random.default_rng(seed), jitter_ms, bursts_s)
     errors = np.array(errors_ns(StreamClock(), arrived_data)) / NS_PER_MS
     assert np.abs(errors[150:]).max() < 40
+
+
+@pytest.mark.parametrize("days", [400, 4000])
+def test_years_of_uptime_change_no_stamp(days: int) -> None:
+    """Of a camera whose own times begin anew every 13 hours, as those of RTP do; FFmpeg unwraps them."""
+
+    def stamps(base_ns: int) -> list[int]:
+        clock, found = StreamClock(), []
+        for step in range(600):
+            pts_ns, arrived_ns = PTS_0_NS + base_ns + step * 40_000_000, base_ns + step * 40_000_123 + step % 7 * 10**6
+            found.append(pts_ns + clock.observe("image", pts_ns, arrived_ns) - base_ns)
+        return found
+
+    assert stamps(days * 86_400 * NS_PER_S) == stamps(0)

@@ -113,3 +113,18 @@ def test_what_settles_is_told_once() -> None:
     assert settled == [at(0)]
     assert settle(state, at(31)) == (state, [])
     assert (state.by_hour[23], sum(state.by_hour)) == (1, 1)
+
+
+def test_a_day_in_which_an_hour_comes_twice_or_never_is_gathered_as_others() -> None:
+    """Of the hour that comes twice no more is taken than of any other, once it is full."""
+    hours = [*range(24), 0, 1, 2, 2, *range(3, 24), 0, 1, *range(3, 24)]
+    state, now_ns, taken = initial([OF_HOUR] * 24), 0, []
+    for hour in hours:
+        count = 0
+        for _ in range(60):
+            now_ns += 60 * NS_PER_S
+            if is_due(state, now_ns, hour):
+                state, count = take(state, now_ns, hour), count + 1
+            state, _settled = settle(state, now_ns)
+        taken.append(count)
+    assert set(taken) == {12}

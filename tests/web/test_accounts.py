@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.web.accounts import DAY_S, IDLE_S, LINK_S, LONGEST_S, MOST_SESSIONS, MOST_TOKENS, Accounts
+from daemon.web.accounts import DAY_S, IDLE_S, KNOWN_S, LINK_S, LONGEST_S, MOST_SESSIONS, MOST_TOKENS, Accounts
 from daemon.web.passwords import COST, hash_password, is_password, password_problem
 from tests.helpers.page import store_password
 
@@ -163,6 +163,13 @@ def test_addresses_that_have_logged_in_are_known_for_a_while(accounts: Accounts,
     assert not accounts.is_known("192.168.1.5")
 
 
+def test_an_address_that_counts_no_more_is_not_stored(accounts: Accounts, clock: Clock, tmp_path: Path) -> None:
+    accounts.begin_session("owner", "192.168.1.5")
+    clock.now_s += KNOWN_S
+    accounts.begin_session("owner", "192.168.1.6")
+    assert list(json.loads((tmp_path / "page/accounts.json").read_text())["known"]) == ["192.168.1.6"]
+
+
 def test_the_file_holds_no_secret_and_nobody_else_may_read_it(accounts: Accounts, tmp_path: Path) -> None:
     accounts.set_password("owner", "correct horse")
     secrets = [
@@ -204,3 +211,31 @@ def test_a_link_in_the_place_of_the_file_is_not_followed(tmp_path: Path) -> None
     accounts = Accounts(tmp_path / "page")
     accounts.begin_session("owner", "192.168.1.5")
     assert '"sessions": {}' in other.read_text()
+
+
+@pytest.mark.parametrize(
+    ("began_s", "now_s", "goes_on"),
+    [
+        (1.8e9, 1.8e9 + DAY_S, True),
+        (0.0, 60.0, True),  # before the clock is set
+        (0.0, 1.8e9, False),  # the clock was set: log in again
+        (1.8e9, 60.0, False),  # a restart with a clock that is not set yet
+        (1.9e9, 1.8e9, False),  # the clock was ahead
+    ],
+)
+def test_a_clock_that_is_set_lengthens_no_session_and_no_link(
+    began_s: float, now_s: float, goes_on: bool, accounts: Accounts, clock: Clock
+) -> None:
+    clock.now_s = began_s
+    session, link = accounts.begin_session("owner", "192.0.2.7"), accounts.new_link()
+    clock.now_s = now_s
+    assert (accounts.role_by_session(session) == "owner") is goes_on
+    assert accounts.use_link(link) is (goes_on and now_s - began_s < LINK_S)
+
+
+def test_a_session_goes_on_once_the_clock_is_right_again(accounts: Accounts, clock: Clock) -> None:
+    began_s, session = clock.now_s, accounts.begin_session("owner", "192.0.2.7")
+    clock.now_s = 60.0
+    assert accounts.role_by_session(session) is None
+    clock.now_s = began_s + DAY_S
+    assert accounts.role_by_session(session) == "owner"

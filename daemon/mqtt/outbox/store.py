@@ -24,6 +24,13 @@ PRAGMAS = (
 )
 
 
+# A clock that says less was never set in that boot. Nobody knows how old an event is that was written then.
+EARLIEST_S = 1_735_689_600.0  # 2025
+
+# a smaller step of the wall clock does not matter for an age of hours
+CLOCK_STEP_S = 60.0
+
+
 class OutboxStore:
     """Events on disk. Each `write` is one transaction, which is on disk when the method returns.
 
@@ -172,12 +179,19 @@ class OutboxStore:
         """Remove entries above `queued` that were written more than `max_age_s` ago; return how many.
 
         The age is by the monotonic clock within this boot of the machine, and by the wall clock from earlier boots.
+        Once the wall clock is set, what this boot has written gets the right time, for the boots to come.
         """
         now_ns, now_s = monotonic_ns(), time.time()
         with transaction(self._database) as database:
+            database.execute(
+                "UPDATE entries SET wall_s = ?1 - (?2 - monotonic_ns) / 1e9"
+                " WHERE boot = ?3 AND ABS(wall_s - (?1 - (?2 - monotonic_ns) / 1e9)) > ?4",
+                (now_s, now_ns, self._boot, CLOCK_STEP_S),
+            )
             dropped = database.execute(
-                "DELETE FROM entries WHERE sequence > ? AND CASE boot WHEN ? THEN monotonic_ns < ? ELSE wall_s < ? END",
-                (queued, self._boot, now_ns - round(max_age_s * NS_PER_S), now_s - max_age_s),
+                "DELETE FROM entries WHERE sequence > ?"
+                " AND CASE boot WHEN ? THEN monotonic_ns < ? ELSE wall_s BETWEEN ? AND ? END",
+                (queued, self._boot, now_ns - round(max_age_s * NS_PER_S), EARLIEST_S, now_s - max_age_s),
             ).rowcount
             totals = read_totals(self._database)
         self.last_sequence, self.count, self.size_bytes = totals

@@ -8,6 +8,7 @@ from typing import Any
 import av
 import numpy as np
 
+from daemon.core.timing import NS_PER_MS, monotonic_ns
 from daemon.runtime.child_main import Failed
 from daemon.sources.decoding.context import HardwareContext, as_planar
 from daemon.sources.decoding.ways import Way
@@ -20,13 +21,28 @@ CLIPS = Path(__file__).with_name("clips")
 MAX_DIFFERENCE = 1.0
 
 
-def check_decoder(codec: str, way: Way) -> None:
-    """Decode the clip of a codec in hardware. Raises Failed when the pictures are not those of the software."""
-    data = (CLIPS / f"{codec}.ts").read_bytes()
+def check_decoder(codec: str, way: Way) -> float:
+    """Decode the clip of a codec in hardware. Return the milliseconds for a picture.
+
+    Raises Failed when the pictures are not those of the software.
+    """
+    data = _clip(codec)
     expected = [_pixels(picture) for picture in _decoded(data)]
-    problem = difference(expected, [_pixels(picture) for picture in _decoded_in_hardware(data, codec, way)])
+    started_ns = monotonic_ns()
+    pictures = _decoded_in_hardware(data, codec, way)
+    took_ms = (monotonic_ns() - started_ns) / NS_PER_MS
+    problem = difference(expected, [_pixels(picture) for picture in pictures])
     if problem is not None:
         raise Failed(problem)
+    return took_ms / len(expected)
+
+
+def time_software(codec: str) -> float:
+    """Decode the clip of a codec in software. Return the milliseconds for a picture."""
+    data = _clip(codec)
+    started_ns = monotonic_ns()
+    count = len(_decoded(data))
+    return (monotonic_ns() - started_ns) / NS_PER_MS / count
 
 
 def difference(expected: Sequence[Any], found: Sequence[Any]) -> str | None:
@@ -42,8 +58,13 @@ def difference(expected: Sequence[Any], found: Sequence[Any]) -> str | None:
     return None
 
 
+def _clip(codec: str) -> bytes:
+    return (CLIPS / f"{codec}.ts").read_bytes()
+
+
 def _decoded(data: bytes) -> list[av.VideoFrame]:
     with av.open(io.BytesIO(data), format="mpegts") as container:
+        container.streams.video[0].codec_context.thread_count = 1
         return [as_planar(picture) for picture in container.decode(video=0)]
 
 

@@ -15,11 +15,12 @@ CODECS = ("h264", "hevc")
 class Way:
     """One way to decode in hardware: a decoder of FFmpeg of its own, or a device for FFmpeg's usual decoder.
 
-    `nodes` are the files of which at least one exists where the hardware does.
+    `nodes` are the files of which at least one exists where the `hardware` does.
     """
 
     name: str
     nodes: str
+    hardware: str = "device"
     suffix: str = ""
     device: str | None = None
 
@@ -29,8 +30,8 @@ class Way:
 
 
 # v4l2m2m is stateful, as for H.264 on a Raspberry Pi 4. drm is for drivers without state, as for H.265 on a Pi 4 and 5.
-V4L2M2M = Way("v4l2m2m", "sys/class/video4linux/video*", suffix="_v4l2m2m")
-DRM = Way("drm", "dev/dri/*", device="drm")
+V4L2M2M = Way("v4l2m2m", "sys/class/video4linux/video*", "V4L2 device", suffix="_v4l2m2m")
+DRM = Way("drm", "dev/dri/*", "DRM device", device="drm")
 
 # in the order in which they are tried
 WAYS = (V4L2M2M, DRM)
@@ -44,7 +45,7 @@ def ways_of(setting: DecoderSetting) -> tuple[Way, ...]:
 def absence(codec: str, way: Way, root: Path = Path("/")) -> str | None:
     """Return why a codec cannot be decoded this way, as far as that is known without opening a device."""
     if next(root.glob(way.nodes), None) is None:
-        return f"this machine has no /{way.nodes}"
+        return f"this machine has no {way.hardware} (/{way.nodes})"
     name = way.decoder_of(codec)
     if name not in av.codecs_available:
         return f"this build of FFmpeg has no {name}"

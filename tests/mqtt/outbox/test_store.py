@@ -129,6 +129,36 @@ def test_what_is_too_old_goes_by_the_clock_that_can_be_trusted(path: Path, monke
     assert store.drop_old(day / 2, queued=0) == 1
 
 
+@pytest.mark.parametrize(
+    ("clock_s", "is_set_later", "is_kept"),
+    [
+        (0.0, False, True),  # a board without a battery whose clock was never set
+        (0.0, True, True),
+        (1.8e9 - 30 * 86_400, True, True),  # one that continues with the time of its latest stop
+        (1.8e9 - 30 * 86_400, False, False),
+        (1.8e9, False, True),
+    ],
+)
+def test_an_event_of_a_boot_with_a_wrong_clock_is_not_taken_for_an_old_one(
+    clock_s: float, is_set_later: bool, is_kept: bool, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = {"wall_s": clock_s, "ns": 10**9}
+    monkeypatch.setattr(module.time, "time", lambda: clock["wall_s"])
+    monkeypatch.setattr(module, "monotonic_ns", lambda: clock["ns"])
+    monkeypatch.setattr(module, "_boot_id", lambda: "before")
+    store = OutboxStore(path)
+    store.write([entry(1, "a")], [], queued=0)
+    clock["ns"] += 60 * 10**9
+    clock["wall_s"] = 1.8e9 if is_set_later else clock_s + 60
+    assert store.drop_old(86_400, queued=0) == 0
+    store.close()
+    clock["wall_s"] = 1.8e9 + 300
+    monkeypatch.setattr(module, "_boot_id", lambda: "now")
+    store = OutboxStore(path)
+    assert store.drop_old(86_400, queued=0) == (0 if is_kept else 1)
+    store.close()
+
+
 def test_a_second_user_of_the_file_is_refused(path: Path) -> None:
     first = OutboxStore(path)
     with pytest.raises(sqlite3.OperationalError, match="locked"):

@@ -1,0 +1,184 @@
+"""What can be verified: a Debian package, the archive of an image, and a bundle as directory, archive or release.
+
+Everything is read only after its digest was compared with a signed one, so that nothing foreign is parsed. A bundle in
+an archive is the exception: its members are found by name first.
+"""
+
+import hashlib
+import lzma
+import os
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Protocol
+
+from daemon.bundle.manifest import MANIFEST
+from daemon.bundle.release import MAX_BUNDLE_BYTES, MAX_FILES
+from daemon.core.errors import Refused
+from daemon.core.files import open_regular
+
+# where the SBOM lies in a package or an image
+SBOM_PATH = "opt/perceptd/evidence/bom.cdx.json"
+MAX_SBOM_BYTES = 16 * 1024 * 1024
+
+AR_MAGIC, AR_HEADER_BYTES = b"!<arch>\n", 60
+CHUNK_BYTES = 1 << 20
+
+# what libraries raise for an archive that is damaged
+DAMAGED = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError, ValueError)
+
+
+class Files(Protocol):
+    """The files of a bundle."""
+
+    def open(self, path: str, sha256: str, /) -> IO[bytes] | None:
+        """Open a file by its path in the bundle; None: there is none. Raises OSError."""
+
+
+class Directory:
+    """A directory of a bundle, or of a release below `targets`, where the hash stands before the name of each file."""
+
+    def __init__(self, directory: Path) -> None:
+        """Use this directory; whether it is one of a release is seen file by file."""
+        self._directory = directory
+
+    def open(self, path: str, sha256: str, /) -> IO[bytes] | None:
+        """See Files."""
+        parent, _, name = path.rpartition("/")
+        for candidate in (self._directory / path, self._directory / parent / f"{sha256}.{name}"):
+            if candidate.is_file():
+                return open_regular(candidate)
+        return None
+
+
+class ZipFiles:
+    """A zip with the files of a bundle."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        """Find the directory in it that has the manifest."""
+        self._archive = archive
+        self._base = _base(archive.namelist())
+
+    def open(self, path: str, _sha256: str, /) -> IO[bytes] | None:
+        """See Files."""
+        try:
+            return self._archive.open(self._base + path)
+        except KeyError:
+            return None
+
+
+class TarFiles:
+    """A tar, packed or not, with the files of a bundle."""
+
+    def __init__(self, archive: tarfile.TarFile) -> None:
+        """Find the directory in it that has the manifest."""
+        self._archive = archive
+        self._members = {name.removeprefix("./"): member for name, member in _members(archive)}
+        self._base = _base(list(self._members))
+
+    def open(self, path: str, _sha256: str, /) -> IO[bytes] | None:
+        """See Files."""
+        member = self._members.get(self._base + path)
+        return None if member is None else self._archive.extractfile(member)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file. Raises OSError."""
+    with open_regular(path) as file:
+        return stream_sha256(file)
+
+
+def stream_sha256(file: IO[bytes]) -> str:
+    """Return the SHA-256 of the rest of a stream. Raises Refused when no bundle has as many bytes, and OSError."""
+    digest, size = hashlib.sha256(), 0
+    while chunk := file.read(CHUNK_BYTES):
+        size += len(chunk)
+        if size > MAX_BUNDLE_BYTES:
+            raise Refused(f"a file has more than {MAX_BUNDLE_BYTES} bytes, more than anything of perceptd has")
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextmanager
+def bundle_at(path: Path) -> Iterator[Files]:
+    """Open a bundle in a directory, a zip or a tar. Raises Refused."""
+    if path.is_dir():
+        yield Directory(path)
+        return
+    try:
+        with open_regular(path) as file:
+            if zipfile.is_zipfile(file):
+                with zipfile.ZipFile(file) as archive:
+                    yield ZipFiles(archive)
+            else:
+                file.seek(0)
+                with tarfile.open(fileobj=file) as packed:
+                    yield TarFiles(packed)
+    except DAMAGED as error:
+        raise Refused(f"{path}: cannot be read as a zip or tar of a bundle: {error}") from error
+
+
+def sbom_of_deb(path: Path) -> bytes | None:
+    """Return the SBOM within a Debian package; None: it has none. Raises Refused when it cannot be read."""
+    try:
+        with open_regular(path) as file:
+            if file.read(len(AR_MAGIC)) != AR_MAGIC:
+                raise Refused(f"{path}: is no Debian package")
+            while header := file.read(AR_HEADER_BYTES):
+                name, size = header[:16].decode("ascii").strip(), int(header[48:58])
+                if name.startswith("data.tar"):
+                    return _sbom_in(file)
+                file.seek(size + size % 2, os.SEEK_CUR)
+    except DAMAGED as error:
+        raise Refused(f"{path}: the Debian package cannot be read: {error}") from error
+    return None
+
+
+def sbom_of_image(path: Path) -> bytes | None:
+    """Return the SBOM within the archive of an image, from the layer that has it; None: none has.
+
+    Both forms are read, that of OCI and that of docker. Raises Refused when the archive cannot be read.
+    """
+    try:
+        with open_regular(path) as file, tarfile.open(fileobj=file) as archive:
+            for _, member in _members(archive):
+                layer = archive.extractfile(member)
+                try:
+                    found = None if layer is None else _sbom_in(layer)
+                except tarfile.ReadError:
+                    continue  # a document, not a layer
+                if found is not None:
+                    return found
+    except DAMAGED as error:
+        raise Refused(f"{path}: the image cannot be read: {error}") from error
+    return None
+
+
+def _sbom_in(file: IO[bytes]) -> bytes | None:
+    with tarfile.open(fileobj=file, mode="r|*") as archive:
+        for member in archive:
+            if member.name.removeprefix("./") == SBOM_PATH and member.isfile():
+                if member.size > MAX_SBOM_BYTES:
+                    raise ValueError(f"its SBOM has more than {MAX_SBOM_BYTES} bytes")
+                content = archive.extractfile(member)
+                return None if content is None else content.read()
+    return None
+
+
+def _members(archive: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo]]:
+    for count, member in enumerate(archive):
+        if count > 2 * MAX_FILES:
+            raise ValueError(f"it has more than {2 * MAX_FILES} members")
+        if member.isfile():
+            yield member.name, member
+
+
+def _base(names: list[str]) -> str:
+    """Return the directory with the manifest, as a prefix of names. Raises ValueError where there is not one."""
+    manifests = [name for name in names if name == MANIFEST or name.endswith(f"/{MANIFEST}")]
+    if len(manifests) != 1:
+        raise ValueError(f"it has {len(manifests)} files {MANIFEST}, expected one")
+    return manifests[0].removesuffix(MANIFEST)

@@ -1,0 +1,70 @@
+"""A program at a pseudo-terminal, which is its controlling one: it may read passwords there, and Ctrl-C reaches it."""
+
+import os
+import pty
+import select
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.helpers.daemon import ROOT
+
+# only a failure takes so long, however busy the machine is
+WAIT_S = 60.0
+
+
+class AtTerminal:
+    """A context manager. `shown` is everything that the terminal has shown, without carriage returns."""
+
+    def __init__(self, command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> None:
+        self._terminal, inner = pty.openpty()
+        self._process = subprocess.Popen(
+            ["setsid", "--ctty", *command], cwd=ROOT, stdin=inner, stdout=inner, stderr=inner, env=environment
+        )
+        os.close(inner)
+        self.shown = ""
+        self._read_to = 0
+
+    def __enter__(self) -> "AtTerminal":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self._terminal)
+
+    def expect(self, text: str) -> str:
+        """Wait until a text is shown after the one of before; return what was shown up to it."""
+        deadline = time.monotonic() + WAIT_S
+        while (at := self.shown.find(text, self._read_to)) < 0:
+            assert self._read(deadline), f"{text!r} was not shown:\n{self.shown[self._read_to :]}"
+        before, self._read_to = self.shown[self._read_to : at], at + len(text)
+        return before
+
+    def answer(self, prompt: str, line: str = "") -> None:
+        """Wait for a prompt, and type a line."""
+        self.expect(prompt)
+        os.write(self._terminal, f"{line}\n".encode())
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        os.write(self._terminal, b"\x03")
+
+    def wait(self) -> int:
+        """Read all that is shown until the program ends; return its exit code."""
+        deadline = time.monotonic() + WAIT_S
+        while self._read(deadline):
+            pass
+        return self._process.wait(WAIT_S)
+
+    def _read(self, deadline: float) -> bool:
+        """Read what is shown next; return False at the end of the program, or at the deadline."""
+        if not select.select([self._terminal], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            return False
+        try:
+            read = os.read(self._terminal, 65_536)
+        except OSError:  # EIO: nobody has the other end open
+            return False
+        self.shown += read.decode("utf-8", "replace").replace("\r", "")
+        return bool(read)

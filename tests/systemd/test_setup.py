@@ -1,0 +1,81 @@
+"""`perceptd setup` on a machine with the service: it writes what the service may read, and starts it."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.helpers.mosquitto import Mosquitto, free_port
+from tests.helpers.nspawn import Guest
+from tests.helpers.rtsp import rtsp_camera
+from tests.helpers.terminal import AtTerminal
+from tests.systemd.test_service import CONFIG
+
+pytestmark = [pytest.mark.xdist_group("guest"), pytest.mark.campaign("setup", part=0)]
+
+BROKER_PASSWORD = "broker hunter2"
+
+# setup opens the camera three times, and tests the bundle
+SETUP_S = 300.0
+
+
+@pytest.fixture
+def machine(guest: Guest) -> Iterator[Guest]:
+    """A guest whose service plays the demo and has never been enabled."""
+    before = guest.run("cat", CONFIG).stdout
+    # the guest is on the network of this machine, where the usual port may be taken
+    guest.run("perceptd", "page", "--config", CONFIG, "--listen", f"127.0.0.1:{free_port()}")
+    yield guest
+    guest.run("systemctl", "disable", "--now", "perceptd.service", check=False)
+    guest.run("sh", "-c", "rm -f /etc/perceptd/*before-setup* /etc/perceptd/mqtt-password /tmp/perceptd-picture-*")
+    guest.run("perceptd", "page", "--config", CONFIG, "--listen", "127.0.0.1", check=False)
+    guest.write(CONFIG, before)
+
+
+def state(guest: Guest) -> str:
+    return guest.run("systemctl", "show", "perceptd", "-P", "ActiveState", "-P", "UnitFileState").stdout.strip()
+
+
+def test_a_script_sets_up_the_service_and_changes_it_later(machine: Guest) -> None:
+    with Mosquitto(("hall", BROKER_PASSWORD)) as broker, rtsp_camera("aac", "me", "secret") as camera:
+        machine.write("/root/camera", f"{camera.url('me:secret@')}\n")
+        machine.write("/root/password", f"{BROKER_PASSWORD}\n")
+        machine.write("/root/page", "page hunter2\n")
+        arguments = ["--node", "hall", "--stream", "door", "--camera-file", "/root/camera", "--microphone", "camera"]
+        arguments += ["--broker", f"127.0.0.1:{broker.port}", "--username", "hall", "--password-file", "/root/password"]
+        first = setup(machine, *arguments, "--page-password-file", "/root/page")
+        assert (first["works"], first["service"]) == (True, "recognises"), first
+        assert first["page_link"].startswith("http://localhost:")
+        assert state(machine) == "active\n\nenabled"
+        for file in (CONFIG, "/etc/perceptd/mqtt-password"):
+            assert machine.run("stat", "-c", "%a %U %G", file).stdout == "640 root perceptd\n"
+        (backup,) = first["backups"]
+        assert "replay:" in machine.run("cat", backup).stdout
+        # the service runs: it stops meanwhile, and has the new name then
+        second = setup(machine, "--node", "porch", "--no-start")
+        assert (second["service"], second["lost_keys"]) == ("recognises", [])
+        assert "node: porch" in machine.run("cat", CONFIG).stdout
+
+
+def test_ctrl_c_brings_the_service_back(machine: Guest) -> None:
+    machine.run("systemctl", "start", "perceptd.service")
+    given = ["--node", "hall", "--stream", "door", "--camera", "/opt/perceptd/models/digits/demo/clip.mp4"]
+    given += ["--microphone", "camera", "--broker", "127.0.0.1:1", "--username", "", "--bundle", "digits"]
+    with AtTerminal([*machine.command("perceptd"), "setup", *given]) as terminal:
+        terminal.answer("on the local network?", "no")
+        terminal.answer("Write it?")
+        terminal.expect("the service stops meanwhile")
+        # no broker answers there
+        terminal.expect("Some of it does not work yet")
+        assert not state(machine).startswith("active")
+        terminal.interrupt()
+        assert terminal.wait() == 130
+    assert "ended: /etc/perceptd/config.yaml is written" in terminal.shown
+    assert state(machine).startswith("active")
+
+
+def setup(machine: Guest, *arguments: str) -> dict:
+    done = machine.run("perceptd", "setup", "--yes", "--json", *arguments, timeout_s=SETUP_S, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
+    return json.loads(done.stdout)
