@@ -9,6 +9,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.core.mounts import why_passing
 from daemon.doctor.finding import Finding
 from daemon.inference.hardware import gpu_nodes, jetson_release
 
@@ -91,6 +92,9 @@ def disk_finding(directory: Path, outbox_mb: float) -> Finding:
     except OSError as error:
         return Finding("disk", "failure", f"{there}: {error.strerror}", "choose another state_directory in config.yaml")
     is_writable = os.access(there, os.W_OK | os.X_OK)
+    if is_writable and (where := why_passing(directory)) is not None:
+        found = f"{directory} lies {where}: it is lost when the machine restarts"
+        return Finding("disk", "warning", found, "set state_directory to a disk; docs/operations.md says what is lost")
     return assess_disk(directory, status.f_bavail * status.f_frsize / MB, outbox_mb, is_writable=is_writable)
 
 

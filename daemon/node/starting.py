@@ -8,6 +8,7 @@ from daemon.bundle.bundle import load_bundle
 from daemon.config.node import Config, models_directory, state_directory
 from daemon.core.document import Loaded
 from daemon.core.errors import Refused, UpdateError
+from daemon.core.mounts import why_passing
 from daemon.node.state_files import set_later_state_aside
 from daemon.node.stop_request import StopRequest
 from daemon.node.wiring import build
@@ -26,7 +27,10 @@ def find_startup(config: Config, *, counts: bool = True) -> Startup | None:
     Files of the state directory that a later version of perceptd has written are set aside first: nothing is open now.
     `counts`: see Startup. Raises Refused when neither the config's own bundle nor another one is known.
     """
-    set_later_state_aside(state_directory(config))
+    state = state_directory(config)
+    set_later_state_aside(state)
+    if (where := why_passing(state)) is not None:
+        log.warning("%s lies %s: what is stored there is lost when the machine restarts", state, where)
     if not config.replaces_bundles:
         return None
     directory, has_source = models_directory(config), config.models.source is not None

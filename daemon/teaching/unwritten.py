@@ -1,6 +1,7 @@
 """Background and peaks that wait in memory, so that many of them are one commit: a card wears out by commits."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from daemon.core.errors import TeachingError
 from daemon.core.records import Counters
@@ -51,7 +52,10 @@ class Unwritten:
             self.write(store)
 
     def write(self, store: TeachingStore) -> None:
-        """Store everything that waits, completely or not at all. Raises TeachingError, and then nothing waits."""
+        """Store everything that waits, but for what is invalid. Raises TeachingError when the disk fails.
+
+        Then nothing of it is stored, and it waits no longer.
+        """
         background, self._background = self._background, []
         peaks, self._peaks = self._peaks, []
         self._since_ns = None
@@ -60,13 +64,25 @@ class Unwritten:
         try:
             with store.together():
                 for moment in background:
-                    store.add_background(moment)
+                    with self._skipped("background"):
+                        store.add_background(moment)
                 for peak in peaks:
-                    store.add_peak(peak)
+                    with self._skipped("peak"):
+                        store.add_peak(peak)
         except TeachingError:
             self._drop("background", len(background))
             self._drop("peak", len(peaks))
             raise
+
+    @contextmanager
+    def _skipped(self, reason: str) -> Iterator[None]:
+        """Count what is invalid as dropped: the rest of the commit does without it."""
+        try:
+            yield
+        except TeachingError as error:
+            if error.kind != "invalid":
+                raise
+            self._counters.drop(reason)
 
     def _drop(self, reason: str, count: int) -> None:
         if count > 0:

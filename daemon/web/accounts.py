@@ -84,8 +84,8 @@ class Accounts:
             for each in ROLES:  # viewers do not end the sessions of owners
                 of_role = {key: session for key, session in sessions.items() if session["role"] == each}
                 content["sessions"] |= _latest(of_role, "used_s", MOST_SESSIONS)
-            content["known"][network_of(address)] = {"at_s": now_s}
-            content["known"] = _latest(content["known"], "at_s", MOST_KNOWN)
+            known = {each: entry for each, entry in content["known"].items() if 0 <= now_s - entry["at_s"] < KNOWN_S}
+            content["known"] = _latest(known | {network_of(address): {"at_s": now_s}}, "at_s", MOST_KNOWN)
         return secret
 
     def role_by_session(self, secret: str) -> Role | None:

@@ -1,14 +1,17 @@
 """A guest on which the Debian package of perceptd is installed from an apt repository, changed and removed."""
 
 import json
-import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+from packages.repository import write_repository
+from packages.targets import Target
 
 from daemon import __version__
-from tests.helpers.debs import another, built, field, write_repository
+from tests.helpers.debs import another, built, target_of
+from tests.helpers.mosquitto import wait_until
 from tests.helpers.nspawn import Guest
 
 SERVICE = "perceptd.service"
@@ -45,28 +48,59 @@ LATER = {
 }
 
 
-def make_repository(suite: str, directory: Path) -> Path:
-    """Build the packages OLD and NEW for a release of Debian, and make them a repository."""
-    old = built(suite, directory)
-    another(old, NEW)
-    write_repository(directory)
-    directory.chmod(0o755)
-    return directory
+class Packages:
+    """The packages of some versions for one release of Debian, and an apt repository of them."""
+
+    def __init__(self, suite: str, directory: Path) -> None:
+        """Build OLD and NEW."""
+        self.suite, self._directory = suite, directory
+        self.repository = directory / "apt"
+        self.old = built(suite, directory)
+        self._all = [(target_of(suite), self.old)]
+        self.add(NEW)
+
+    def add(self, version: str, edits: Mapping[str, Sequence[tuple[str, str]]] | None = None) -> None:
+        """Add a version of the program, with other texts in files of daemon/."""
+        self._write((target_of(self.suite), another(self.old, version, edits)))
+
+    def add_suite(self, suite: str) -> None:
+        """Add OLD for another release of Debian."""
+        self._write((target_of(suite), built(suite, self._directory)))
+
+    def _write(self, package: tuple[Target, Path]) -> None:
+        self._all.append(package)
+        write_repository(self._all, self.repository, 0, None)
+
+    @property
+    def bind(self) -> str:
+        """The option with which a guest sees the repository. The directory is made anew by `add`, so its parent."""
+        self._directory.chmod(0o755)
+        return f"--bind-ro={self._directory}:{REPOSITORY}"
 
 
 class Machine:
     """A guest and what runs on it."""
 
-    def __init__(self, guest: Guest, suite: str) -> None:
-        self.guest, self._debian = guest, {"bookworm": 12, "trixie": 13}[suite]
+    def __init__(self, guest: Guest, suite: str, port: int = 1883) -> None:
+        """`port` is that of the broker in the guest, which may have the network of this machine."""
+        self.guest, self.debian = guest, target_of(suite).debian
+        self._broker = ("-h", "127.0.0.1", "-p", str(port))
         guest.run("rm", "-rf", "/etc/apt/sources.list", "/etc/apt/sources.list.d")
         guest.run("mkdir", "/etc/apt/sources.list.d")
-        guest.write("/etc/apt/sources.list.d/perceptd.list", f"deb [trusted=yes] file:{REPOSITORY} ./\n")
-        guest.run("apt-get", "update")
+        self.use_repository(suite)
+        self._port = port
+        guest.write("/etc/mosquitto/conf.d/port.conf", f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+        guest.run("systemctl", "restart", "mosquitto")
+
+    def use_repository(self, suite: str) -> None:
+        """Let apt use the repository, with the packages for a release of Debian."""
+        line = f"deb [trusted=yes] file:{REPOSITORY}/apt {suite} main\n"
+        self.guest.write("/etc/apt/sources.list.d/perceptd.list", line)
+        self.guest.run("apt-get", "update")
 
     def full(self, version: str) -> str:
         """Return the version of the package, of a version of the program."""
-        return f"{version}+deb{self._debian}"
+        return f"{version}+deb{self.debian}"
 
     def apt(self, *command: str, check: bool = True) -> str:
         """Run apt-get, and return what it and the package have said."""
@@ -79,26 +113,25 @@ class Machine:
         return self.apt("install", f"perceptd={self.full(version)}")
 
     def start(self) -> None:
-        """Let the service run now and at each boot, with a history."""
+        """Let the service run now and at each boot, with a history, and with health each second; mute it."""
         config = yaml.safe_load(self.guest.run("cat", CONFIG).stdout)
-        self.guest.write(CONFIG, yaml.safe_dump({**config, "history": {}}))
+        settings = {"history": {}, "health": {"every_s": 1.0}, "mqtt": {"port": self._port}}
+        self.guest.write(CONFIG, yaml.safe_dump({**config, **settings}))
         self.guest.run("systemctl", "enable", "--now", SERVICE, timeout_s=APT_S)
         self.hear("demo/recognition")
+        self.send("mute", '{"stream": "demo"}')
+        wait_until(lambda: self.exists(f"{STATE}/switches.json"), "the stream is muted")
+        # who may use the page
+        self.guest.run("perceptd", "page", "--config", CONFIG, "--link")
+
+    def send(self, command: str, arguments: str) -> None:
+        """Send a command to the node."""
+        publish = ("mosquitto_pub", *self._broker, "-t", f"perceptd/demo/command/{command}", "-m", arguments)
+        self.guest.run(*publish)
 
     def hear(self, topic: str) -> dict[str, Any]:
         """Wait for the next message of a topic of the node that is not retained."""
-        command = (
-            "mosquitto_sub",
-            "-h",
-            "127.0.0.1",
-            "-R",
-            "-C",
-            "1",
-            "-W",
-            str(HEARD_S),
-            "-t",
-            f"perceptd/demo/{topic}",
-        )
+        command = ("mosquitto_sub", *self._broker, "-R", "-C", "1", "-W", str(HEARD_S), "-t", f"perceptd/demo/{topic}")
         told: dict[str, Any] = json.loads(self.guest.run(*command, timeout_s=HEARD_S + 30).stdout)
         return told
 
@@ -108,7 +141,7 @@ class Machine:
 
     def retained(self) -> list[str]:
         """Return the topics that the broker retains."""
-        command = ("mosquitto_sub", "-h", "127.0.0.1", "--retained-only", "-W", "2", "-F", "%t", "-t", "#")
+        command = ("mosquitto_sub", *self._broker, "--retained-only", "-W", "2", "-F", "%t", "-t", "#")
         topics = self.guest.run(*command, check=False).stdout.split()
         return sorted(topic for topic in topics if not topic.startswith("$"))
 
@@ -153,13 +186,3 @@ class Machine:
             "    if not pathlib.Path(util.source_from_cache(str(path))).exists(): print(path)\n"
         )
         return self.guest.run("python3", "-c", script).stdout.split()
-
-
-def deb_version(deb: Path) -> str:
-    """Return the version of a package."""
-    return field(deb, "Version")
-
-
-def output(done: subprocess.CompletedProcess[str]) -> str:
-    """Return all that a command has said."""
-    return done.stdout + done.stderr

@@ -6,10 +6,8 @@ from pathlib import Path
 import pytest
 
 from daemon.node.state_files import STATE_FILES
-from tests.helpers.debs import another, write_repository
-from tests.helpers.mosquitto import wait_until
 from tests.helpers.nspawn import SUITES, bare_guest
-from tests.systemd.packaged import CONFIG, LATER, NEW, OLD, REPOSITORY, SERVICE, STATE, Machine, make_repository
+from tests.systemd.packaged import CONFIG, LATER, NEW, OLD, REPOSITORY, SERVICE, STATE, Machine, Packages
 
 pytestmark = [pytest.mark.campaign("packages", part=0), pytest.mark.xdist_group("packages")]
 
@@ -20,16 +18,15 @@ UNITS = ("perceptd.service", "perceptd.socket", "perceptd-page.service", "percep
 
 
 @pytest.fixture(scope="module", params=SUITES)
-def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """The release of Debian, and the repository for it."""
-    return request.param, make_repository(request.param, tmp_path_factory.mktemp("debs"))
+def packages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Packages:
+    """The packages for a release of Debian."""
+    return Packages(request.param, tmp_path_factory.mktemp("debs"))
 
 
 @pytest.fixture
-def machine(repository: tuple[str, Path], tmp_path: Path) -> Iterator[Machine]:
-    suite, directory = repository
-    with bare_guest(suite, tmp_path / "guest.log", f"--bind-ro={directory}:{REPOSITORY}") as guest:
-        yield Machine(guest, suite)
+def machine(packages: Packages, tmp_path: Path) -> Iterator[Machine]:
+    with bare_guest(packages.suite, tmp_path / "guest.log", packages.bind) as guest:
+        yield Machine(guest, packages.suite)
 
 
 def test_a_first_installation_starts_nothing_and_says_what_to_do(machine: Machine) -> None:
@@ -62,9 +59,6 @@ def test_an_upgrade_and_the_way_back_restart_once_and_keep_config_and_state(mach
     guest = machine.guest
     machine.install(OLD)
     machine.start()
-    guest.run("perceptd", "page", "--config", CONFIG, "--link")
-    guest.run("mosquitto_pub", "-h", "127.0.0.1", "-t", "perceptd/demo/command/mute", "-m", '{"stream": "demo"}')
-    machine.hear("health")
     guest.run("touch", "/opt/perceptd/libdelegate.so")
     kept, starts, events = machine.kept(), machine.starts(), machine.health()["history"]["events"]
     for version in (NEW, OLD):
@@ -136,26 +130,12 @@ def test_a_purge_leaves_nothing_and_another_installation_begins_anew(machine: Ma
         assert machine.show("LoadState") == "not-found"
 
 
-def test_a_purge_leaves_what_scripts_install_uses_now(machine: Machine) -> None:
-    machine.install(OLD)
-    machine.apt("remove", "perceptd")
-    machine.guest.run("mkdir", "-p", "/opt/perceptd/scripts")
-    told = machine.apt("purge", "perceptd")
-    assert "config, state and users stay: scripts/install has installed perceptd again\n" in told
-    assert machine.exists(CONFIG) and machine.guest.run("getent", "passwd", "perceptd").stdout
-
-
-def test_going_back_sets_aside_what_a_later_version_has_written(machine: Machine, repository: tuple[str, Path]) -> None:
-    guest, (_suite, directory) = machine.guest, repository
-    (old,) = directory.glob(f"perceptd_{OLD}+*.deb")
-    another(old, LATER_VERSION, LATER)
-    write_repository(directory)
+def test_going_back_sets_aside_what_a_later_version_has_written(machine: Machine, packages: Packages) -> None:
+    guest = machine.guest
+    packages.add(LATER_VERSION, LATER)
     guest.run("apt-get", "update")
     machine.install(LATER_VERSION)
     machine.start()
-    guest.run("mosquitto_pub", "-h", "127.0.0.1", "-t", "perceptd/demo/command/mute", "-m", '{"stream": "demo"}')
-    guest.run("perceptd", "page", "--config", CONFIG, "--link")
-    wait_until(lambda: machine.exists(f"{STATE}/switches.json"), "the stream is muted")
     guest.run("systemctl", "stop", "mosquitto")  # events wait in the outbox
     known = {file.path: file for file in STATE_FILES}
     unknown = [path for path in files_of(machine) if path not in known]
@@ -174,7 +154,7 @@ def test_going_back_sets_aside_what_a_later_version_has_written(machine: Machine
     for file in written:
         assert log.count(f"; it is now {STATE}/{file.renamed}.version-{file.newest + 1}\n") == 1
     assert "all streams are paused and muted until they are resumed" in log
-    guest.run("mosquitto_pub", "-h", "127.0.0.1", "-t", "perceptd/demo/command/resume", "-m", "{}")
+    machine.send("resume", "{}")
     machine.check_whole(OLD)
     assert guest.run("perceptd", "page", "--config", CONFIG, "--link").stdout.startswith("http://localhost:8099/link/")
     assert machine.exists(f"{PAGE_STATE}/accounts.json.version-2")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.helpers.nspawn import SUITES, bare_guest
-from tests.systemd.packaged import NEW, OLD, REPOSITORY, Machine, make_repository
+from tests.systemd.packaged import NEW, OLD, REPOSITORY, Machine, Packages
 
 pytestmark = [pytest.mark.campaign("packages", part=0), pytest.mark.xdist_group("packages-killed")]
 
@@ -20,10 +20,10 @@ POINTS = 20
 @pytest.fixture(scope="module", params=SUITES)
 def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """A machine on which the service runs."""
-    suite, directory = request.param, make_repository(request.param, tmp_path_factory.mktemp("debs"))
+    packages = Packages(request.param, tmp_path_factory.mktemp("debs"))
     log = tmp_path_factory.mktemp("guest") / "guest.log"
-    with bare_guest(suite, log, f"--bind-ro={directory}:{REPOSITORY}") as guest:
-        running = Machine(guest, suite)
+    with bare_guest(packages.suite, log, packages.bind) as guest:
+        running = Machine(guest, packages.suite)
         running.install(OLD)
         running.start()
         yield running

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.web.accounts import DAY_S, IDLE_S, LINK_S, LONGEST_S, MOST_SESSIONS, MOST_TOKENS, Accounts
+from daemon.web.accounts import DAY_S, IDLE_S, KNOWN_S, LINK_S, LONGEST_S, MOST_SESSIONS, MOST_TOKENS, Accounts
 from daemon.web.passwords import COST, hash_password, is_password, password_problem
 from tests.helpers.page import store_password
 
@@ -161,6 +161,13 @@ def test_addresses_that_have_logged_in_are_known_for_a_while(accounts: Accounts,
     assert not accounts.is_known("2001:db8:0:1::3")
     clock.now_s += 91 * DAY_S
     assert not accounts.is_known("192.168.1.5")
+
+
+def test_an_address_that_counts_no_more_is_not_stored(accounts: Accounts, clock: Clock, tmp_path: Path) -> None:
+    accounts.begin_session("owner", "192.168.1.5")
+    clock.now_s += KNOWN_S
+    accounts.begin_session("owner", "192.168.1.6")
+    assert list(json.loads((tmp_path / "page/accounts.json").read_text())["known"]) == ["192.168.1.6"]
 
 
 def test_the_file_holds_no_secret_and_nobody_else_may_read_it(accounts: Accounts, tmp_path: Path) -> None:
