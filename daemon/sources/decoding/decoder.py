@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 
 
 class Hardware(Protocol):
-    """A decoder that may fail at any call, by ChildError. Then it is closed."""
+    """A decoder that may fail at any call, by ChildError. Then it is closed. `corrupt` counts damaged pictures."""
+
+    corrupt: int
 
     def is_ready(self) -> bool:
         """Return whether it has proved itself."""
@@ -131,8 +133,11 @@ class CameraDecoder:
             return self.finish()
         before = self._change_at_key() if self._ways and packet.is_keyframe else []
         if self._is_in_use and self._hardware is not None:
+            corrupt = self._hardware.corrupt
             try:
-                return before + self._hardware.decode(packet)
+                pictures = self._hardware.decode(packet)
+                self._drop("corrupt", self._hardware.corrupt - corrupt)
+                return before + pictures
             except ChildError as error:
                 self._fall_back(str(error))
         return before + self._decode_in_software(packet)
@@ -159,8 +164,7 @@ class CameraDecoder:
             return []
         if self._is_lost and not packet.is_keyframe:
             # it refers to a picture that only the hardware had
-            if self._counters is not None:
-                self._counters.drop("decoder")
+            self._drop("decoder", 1)
             return []
         self._is_lost = False
         pictures = self._context.decode(packet)
@@ -169,6 +173,10 @@ class CameraDecoder:
             if not self._is_fit:
                 self._report("its pictures are turned, or of a format or size that is decoded in software alone")
         return pictures
+
+    def _drop(self, reason: str, count: int) -> None:
+        if self._counters is not None and count:
+            self._counters.drop(reason, count)
 
     def _change_at_key(self) -> list[av.VideoFrame]:
         """Start the hardware, or let it take over. Return the pictures that the software still had."""
