@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from packages.deb import build_deb
+from packages.deb import build_deb, package_version, sbom_of
 from packages.image import NoImage, build_image
 from packages.image_context import write_addon
+from packages.provenance import write_provenance
 from packages.repository import write_repository
 from packages.source import ROOT, changed_files, commit, commit_time_s
 from packages.targets import TARGETS, Target, target_named
@@ -50,6 +51,12 @@ def new_parser() -> argparse.ArgumentParser:
         metavar="KEYFILE",
         help="sign the repository with this secret OpenPGP key, which has no passphrase",
     )
+    parser.add_argument(
+        "--sign-release",
+        type=Path,
+        metavar="KEY",
+        help="write signed provenance beside each package, with this private Ed25519 key in PEM",
+    )
     return parser
 
 
@@ -66,6 +73,11 @@ def main() -> int:
         built = []
         for target in targets:
             deb = build_deb(target, options.out, CACHE)
+            sbom = sbom_of(deb)
+            deb.with_suffix(".cdx.json").write_bytes(sbom)
+            if options.sign_release is not None:
+                parameters = {"target": target.name, "version": package_version(target)}
+                write_provenance(deb, "deb", sbom, commit(), parameters, options.sign_release)
             print(f"{deb}  {deb.stat().st_size / 1e6:.0f} MB", flush=True)
             built.append((target, deb))
         repository = options.out / "apt"
