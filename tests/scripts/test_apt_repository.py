@@ -11,16 +11,16 @@ TARGETS = [target_named("deb12-amd64"), target_named("deb12-arm64"), target_name
 TIME_S = 1_790_000_000
 
 
-def made_deb(target: Target, directory: Path) -> Path:
+def made_deb(target: Target, directory: Path, version: str = "2") -> Path:
     """A package with nothing in it."""
-    root = directory / target.name
+    root = directory / f"{target.name}-{version}"
     (root / "DEBIAN").mkdir(parents=True)
     (root / "DEBIAN").chmod(0o755)
     (root / "DEBIAN/control").write_text(
-        f"Package: perceptd\nVersion: 1+deb{target.debian}\nArchitecture: {target.arch}\n"
+        f"Package: perceptd\nVersion: {version}+deb{target.debian}\nArchitecture: {target.arch}\n"
         "Maintainer: nobody <nobody@localhost>\nDescription: recognition\n of nothing\n"
     )
-    file = directory / f"perceptd_1+deb{target.debian}_{target.arch}.deb"
+    file = directory / f"perceptd_{version}+deb{target.debian}_{target.arch}.deb"
     subprocess.run(["dpkg-deb", "--root-owner-group", "--build", root, file], check=True, capture_output=True)
     return file
 
@@ -86,7 +86,20 @@ def test_apt_takes_the_package_of_its_debian_and_processor(repository: Path, tmp
     assert "W:" not in updated.stderr
     downloaded = apt.run("download", "perceptd")
     assert downloaded.returncode == 0, downloaded.stderr
-    assert [path.name for path in tmp_path.glob("*.deb")] == ["perceptd_1+deb12_amd64.deb"]
+    assert [path.name for path in tmp_path.glob("*.deb")] == ["perceptd_2+deb12_amd64.deb"]
+
+
+def test_an_older_package_stays(debs: list[tuple[Target, Path]], tmp_path: Path) -> None:
+    key = made_key(tmp_path, "maker")
+    older = [(target, made_deb(target, tmp_path, "1")) for target in TARGETS]
+    for each in (older, debs):
+        write_repository(each, tmp_path / "apt", TIME_S, key)
+    apt = Apt(tmp_path / "device", tmp_path / "apt", tmp_path / "apt" / PUBLIC_KEY)
+    assert apt.run("update").returncode == 0
+    assert apt.run("download", "perceptd=1+deb12").returncode == 0
+    assert apt.run("download", "perceptd").returncode == 0
+    names = {path.name for path in (tmp_path / "device").glob("*.deb")}
+    assert names == {"perceptd_1+deb12_amd64.deb", "perceptd_2+deb12_amd64.deb"}
 
 
 def test_apt_refuses_another_key(repository: Path, debs: list[tuple[Target, Path]], tmp_path: Path) -> None:

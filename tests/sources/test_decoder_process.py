@@ -12,7 +12,7 @@ import pytest
 from daemon.core.errors import ChildError
 from daemon.sources.decoding.process import MAX_WITHOUT_PICTURE, DecoderProcess
 from daemon.sources.decoding.ways import CODECS, V4L2M2M, Way
-from tests.helpers.clips import PICTURES, packets
+from tests.helpers.decoder_clips import PICTURES, packets
 
 # decodes in a process, by FFmpeg's software decoder: for what does not depend on hardware
 IN_A_PROCESS = Way("process", "*")

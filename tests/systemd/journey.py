@@ -19,12 +19,14 @@ from tests.helpers.mosquitto import wait_until
 from tests.helpers.nspawn import Guest
 from tests.systemd.packaged import NEW, REPOSITORY, Machine
 
-NODE, STREAM, PERSON = "hall", "door", "operator"
+# the account of the person on the machine, and at the broker
+USER, PERSON = "sam", "operator"
+NODE, STREAM = "hall", "door"
 PASSWORDS = {NODE: "broker hunter2", PERSON: "own hunter2"}
 MODELS = "/models"
 SOURCES = "/etc/apt/sources.list.d/perceptd.list"
 
-PACKAGE_S, SETUP_S, TEACH_S, EVENT_S = 1800.0, 300.0, 120.0, 30.0
+PACKAGE_S, SETUP_S, TEACH_S, EVENT_S = 3600.0, 300.0, 300.0, 60.0
 
 # programs for the guest: the PSS of the service and its children in kB; the bytes of the package's files
 MEMORY = """
@@ -102,7 +104,8 @@ class Listener:
 
     def __init__(self, guest: Guest) -> None:
         options = ("-u", PERSON, "-P", PASSWORDS[PERSON], "-t", f"perceptd/{NODE}/#", "-F", "%t %p")
-        self._command = guest.command("mosquitto_sub", "-h", "127.0.0.1", *options)
+        # nsenter starts it as a child, which would outlive it
+        self._command = guest.command("setpriv", "--pdeathsig", "KILL", "mosquitto_sub", "-h", "127.0.0.1", *options)
         self._heard: list[tuple[str, str]] = []
 
     def __enter__(self) -> "Listener":
@@ -168,14 +171,14 @@ class Journey:
 
     def make_person(self) -> None:
         """Give the person an account of the machine, with the file for people."""
-        guest, home = self.guest, f"/home/{PERSON}"
-        guest.run("useradd", "--create-home", PERSON)
+        guest, home = self.guest, f"/home/{USER}"
+        guest.run("useradd", "--create-home", USER)
         text = f"node: {NODE}\nmqtt: {{host: 127.0.0.1, username: {PERSON}, password_file: password}}\n"
         guest.run("mkdir", "-p", f"{home}/.config/perceptd")
         guest.write(f"{home}/.config/perceptd/config.yaml", text)
         guest.write(f"{home}/.config/perceptd/password", f"{PASSWORDS[PERSON]}\n")
         guest.run("chmod", "600", f"{home}/.config/perceptd/password")
-        guest.run("chown", "-R", f"{PERSON}:", f"{home}/.config")
+        guest.run("chown", "-R", f"{USER}:", f"{home}/.config")
 
     def setup(self, bundle: Sequence[str]) -> dict[str, Any]:
         """Set up the node as a script does; return what setup has said."""
@@ -194,7 +197,7 @@ class Journey:
 
     def perceptd(self, *command: str) -> str:
         """Run a command as the person, and return what it has said."""
-        done = self.guest.run("runuser", "-u", PERSON, "--", "perceptd", *command, timeout_s=TEACH_S)
+        done = self.guest.run("runuser", "-u", USER, "--", "perceptd", *command, timeout_s=TEACH_S)
         return done.stdout
 
     def retained(self) -> str:

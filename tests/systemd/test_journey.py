@@ -28,7 +28,7 @@ pytestmark = [
 # what is promised: from the box to the first own event, typing aside; what is installed; the service while idle
 BOX_S, INSTALLED_MB, IDLE_MB = 600.0, 400.0, 130.0
 
-KNOWN_S, IDLE_S = 400.0, 60.0
+KNOWN_S, IDLE_S = 900.0, 60.0
 LABEL, KIND = "the cock crows", "rooster"
 BARKS, OF_THE_PLACE, PLACE_S = "dog", ("rain", "clock_tick", "coughing", "airplane"), 300.0
 PRESSES = 5
@@ -71,10 +71,11 @@ def test_ten_minutes_from_the_box_to_the_first_own_event(journey: Journey, steps
     bundle = ("--bundle", "home", "--from", MODELS) if has_models else ("--bundle", "digits")
     with steps.step(f"perceptd setup with {bundle[1]}"):
         journey.setup(bundle)
+    box_s = 0.0
     with Listener(journey.guest) as listener:
         if has_models:
             first_own_event(journey, steps, listener)
-            assert steps.total_s <= BOX_S
+            box_s = steps.total_s
         else:
             steps.tell(f"no data sets and models at {SHARED}: without home, teaching and own events")
             journey.wait(lambda: listener.all(f"{STREAM}/recognition"), "a recognition", EVENT_S)
@@ -94,9 +95,11 @@ def test_ten_minutes_from_the_box_to_the_first_own_event(journey: Journey, steps
         journey.guest.run("perceptd", "check-config", CONFIG)
         journey.guest.run("systemctl", "restart", SERVICE)
     idle_mb = idle(journey, steps)
+    # what is promised is compared at the end, when all of it is measured
+    assert installed_mb < INSTALLED_MB
     if has_models:
         assert idle_mb < IDLE_MB
-    assert installed_mb < INSTALLED_MB
+    assert box_s < BOX_S
 
 
 def first_own_event(journey: Journey, steps: Steps, listener: Listener) -> None:

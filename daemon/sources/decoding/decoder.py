@@ -88,7 +88,7 @@ class CameraDecoder:
 
     A stream begins in software. At its first key packet a process is started, which decodes a clip in hardware. At a
     later key packet the hardware takes over. If it fails or hangs, the software goes on, for this camera for good.
-    `counters` gets the packets that are lost then, up to the next key packet.
+    `counters` gets the pictures that are lost then, up to the next key packet.
     """
 
     def __init__(
@@ -109,6 +109,8 @@ class CameraDecoder:
         self._made_for: tuple[str, bytes | None] | None = None
         self._has_proved = False
         self._is_in_use = False
+        # packets that the hardware has taken, and whose pictures have not come yet
+        self._owed = 0
         self._is_lost = False
         self._is_fit: bool | None = None
         self._failure: str | None = None
@@ -136,7 +138,9 @@ class CameraDecoder:
             corrupt = self._hardware.corrupt
             try:
                 pictures = self._hardware.decode(packet)
-                self._drop("corrupt", self._hardware.corrupt - corrupt)
+                damaged = self._hardware.corrupt - corrupt
+                self._drop("corrupt", damaged)
+                self._owed += 1 - len(pictures) - damaged
                 return before + pictures
             except ChildError as error:
                 self._fall_back(str(error))
@@ -216,6 +220,7 @@ class CameraDecoder:
             pictures = context.decode(None)
         context.flush_buffers()  # the software begins anew where the hardware fails
         self._has_proved = self._is_in_use = True
+        self._owed = 0
         if self.status is not None and self._way is not None:
             self.status = replace(self.status, name=self._way.name, reason=None)
             log.info("pictures of %s are decoded by %s", self._codec, self._way.name)
@@ -224,6 +229,7 @@ class CameraDecoder:
     def _fall_back(self, problem: str) -> None:
         self._failure = f"{'' if self._way is None else self._way.name} failed: {problem}"
         self.close()
+        self._drop("decoder", max(0, self._owed))
         self._is_lost = True
         if self.status is not None:
             self.status = replace(self.status, failures=self.status.failures + 1)
