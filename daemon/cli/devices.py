@@ -6,6 +6,7 @@ import json
 import sys
 
 from daemon.core.errors import SourceError
+from daemon.core.text import clean
 from daemon.setup.cameras import network_cameras
 from daemon.setup.found import FoundCamera, SearchFailed
 from daemon.sources.microphone import MicrophoneDevice, list_microphones
@@ -13,6 +14,8 @@ from daemon.sources.v4l2 import list_cameras
 
 # for the cameras of the network, which answer within three seconds, and then for what they say of their streams
 NETWORK_S = 8.0
+
+MAX_LINE_CHARS = 1000
 
 
 def devices(options: argparse.Namespace) -> int:
@@ -52,7 +55,8 @@ def line_of(camera: FoundCamera) -> str:
 def _show(title: str, lines: list[str]) -> None:
     print(f"{title}:" if lines else f"{title}: none found")
     for line in lines:
-        print(f"  {line}")
+        # devices and hosts of the network name themselves
+        print(f"  {clean(line, MAX_LINE_CHARS)}")
 
 
 def _microphones() -> tuple[list[MicrophoneDevice], str | None]:
