@@ -1,5 +1,6 @@
 """A config is written as a whole, after a backup, for those alone who may read it."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -85,6 +86,34 @@ def test_a_password_that_stays_the_same_outlives_a_config_that_cannot_be_written
     with pytest.raises(Refused, match="nothing was changed"):
         write(place, "new\n", "secret", "X")
     assert (place.config.read_text(), place.password_file.read_text()) == ("old\n", "secret\n")
+
+
+@pytest.mark.parametrize("steps", range(9))
+def test_a_program_that_is_killed_at_any_step_leaves_whole_files_and_a_backup_of_each_it_has_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    place = Place(tmp_path / "config.yaml")
+    write(place, "old\n", "old", "X")
+    flush, flushed = os.fsync, itertools.count()
+
+    def fsync(descriptor: int) -> None:
+        if next(flushed) == steps:
+            raise SystemExit
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    # two backups and two files, each with its directory
+    if steps < 8:
+        with pytest.raises(SystemExit):
+            write(place, "new\n", "new", "X")
+    else:
+        write(place, "new\n", "new", "X")
+    for path in (place.config, place.password_file):
+        kept = path.with_name(f"{path.name}.before-setup-X")
+        assert path.read_text() == "old\n" or (path.read_text(), kept.read_text()) == ("new\n", "old\n")
+    monkeypatch.undo()
+    write(place, "newer\n", "newer", "Y")
+    assert (place.config.read_text(), place.password_file.read_text()) == ("newer\n", "newer\n")
 
 
 def test_a_place_where_nothing_can_be_written_is_told_before_any_question(tmp_path: Path) -> None:
