@@ -45,6 +45,16 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         reporter.write_line(f"seed {SEED}; the same parts and examples again: {SEED_VARIABLE}={SEED}")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests have recorded as `measured`, in whatever process they ran."""
+    for reports in list(terminalreporter.stats.values()):
+        for report in reports:
+            if getattr(report, "when", None) == "call":
+                for name, text in report.user_properties:
+                    if name == "measured":
+                        terminalreporter.write_line(str(text))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:

@@ -1,0 +1,104 @@
+"""An arm64 Debian in a directory, whose programs QEMU's user emulation of Debian 13 runs. That of Debian 12 crashes."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.cache import cached, key_of
+
+EMULATOR_PACKAGE = "qemu-user-static"
+PACKAGES = ("python3", "libportaudio2", "libstdc++6", "ca-certificates", "systemd")
+
+BINFMT = Path("/proc/sys/fs/binfmt_misc")
+# the kernel starts what has the header of an arm64 program by this interpreter, which it opens here and now (F)
+NAME = "perceptd-tests-aarch64"
+MAGIC = r"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"
+MASK = r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff"
+
+DEBIAN_S, COMMAND_S = 1800.0, 900.0
+
+
+class Emulated:
+    """Runs commands in the system in `root`, as root and on the network of this machine."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def command(self, *command: str) -> tuple[str, ...]:
+        """Return the command for the host that runs a command in the system."""
+        environment = ("env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8")
+        return ("chroot", str(self.root), *environment, "DEBIAN_FRONTEND=noninteractive", *command)
+
+    def run(self, *command: str, check: bool = True, timeout_s: float = COMMAND_S) -> subprocess.CompletedProcess[str]:
+        """Run a command in the system; with `check`, fail with its output if it fails."""
+        done = subprocess.run(self.command(*command), capture_output=True, text=True, timeout=timeout_s, check=False)
+        assert done.returncode == 0 or not check, f"{' '.join(command)}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
+        return done
+
+
+@contextmanager
+def emulated_debian(suite: str, directory: Path) -> Iterator[Emulated]:
+    """Yield an arm64 Debian in a new directory below `directory`; it is removed at the end."""
+    if os.geteuid() != 0:
+        pytest.fail("an emulated system needs root")
+    emulator_key = key_of(EMULATOR_PACKAGE, "trixie")
+    with ExitStack() as stack:
+        emulator = stack.enter_context(cached("qemu", emulator_key, _extract_emulator))
+        stack.enter_context(_registered(emulator / "qemu-aarch64"))
+        key = key_of(suite, *PACKAGES, "arm64")
+        image = stack.enter_context(cached(f"debian-{suite}-arm64", key, partial(_make_debian, suite)))
+        root = directory / f"{suite}-arm64"
+        stack.callback(shutil.rmtree, root, ignore_errors=True)
+        subprocess.run(["cp", "-a", "--reflink=auto", image, root], check=True, timeout=DEBIAN_S)
+        for kind in ("proc", "dev"):
+            stack.enter_context(_mounted(kind, root / kind))
+        yield Emulated(root)
+
+
+@contextmanager
+def _registered(emulator: Path) -> Iterator[None]:
+    """Let the kernel run arm64 programs by the emulator. A later registration is asked before others."""
+    if not (BINFMT / "register").exists():
+        _run(["mount", "-t", "binfmt_misc", "none", str(BINFMT)])
+    if (BINFMT / NAME).exists():
+        (BINFMT / NAME).write_text("-1")
+    (BINFMT / "register").write_text(f":{NAME}:M::{MAGIC}:{MASK}:{emulator}:F")
+    try:
+        yield
+    finally:
+        (BINFMT / NAME).write_text("-1")
+
+
+@contextmanager
+def _mounted(kind: str, target: Path) -> Iterator[None]:
+    command = ["mount", "-t", "proc", "proc"] if kind == "proc" else ["mount", "--bind", "/dev"]
+    _run([*command, str(target)])
+    try:
+        yield
+    finally:
+        _run(["umount", "--lazy", str(target)])
+
+
+def _extract_emulator(target: Path) -> None:
+    """Fetch the emulator of Debian 13 without installing it."""
+    root = target.with_name(f"{target.name}.root")
+    _run(["mmdebstrap", "--quiet", "--variant=extract", f"--include={EMULATOR_PACKAGE}", "trixie", str(root)])
+    target.mkdir()
+    shutil.copy(root / "usr/bin/qemu-aarch64", target)
+    shutil.rmtree(root)
+
+
+def _make_debian(suite: str, root: Path) -> None:
+    command = ["mmdebstrap", "--quiet", "--skip=check/qemu", "--architectures=arm64", "--variant=minbase"]
+    _run([*command, f"--include={','.join(PACKAGES)}", suite, str(root)])
+
+
+def _run(command: Sequence[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEBIAN_S, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr[-2000:]}"

@@ -1,0 +1,169 @@
+"""From the box to the first own event on Debian 12 and 13, by the steps of the pages; upgrade, the way back, purge."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from daemon import __version__
+from daemon.core.records import Array
+from daemon.teaching.records import NEEDED_BACKGROUND
+from tests.helpers.campaign import IS_CAMPAIGN
+from tests.helpers.directed_camera import directed_camera
+from tests.helpers.nspawn import SUITES, bare_guest
+from tests.helpers.place_sounds import event_sound, place_sound, recordings
+from tests.shared import SHARED
+from tests.systemd.journey import EVENT_S, MODELS, STREAM, Journey, Listener, SignedRepository, Steps
+from tests.systemd.packaged import CONFIG, NEW, REPOSITORY, SERVICE
+
+pytestmark = [
+    pytest.mark.campaign("journey"),
+    pytest.mark.skipif(not IS_CAMPAIGN, reason="takes ten minutes for each Debian: scripts/test-campaigns journey"),
+    pytest.mark.alone,
+    pytest.mark.xdist_group("journey"),
+]
+
+# what is promised: from the box to the first own event, typing aside; what is installed; the service while idle
+BOX_S, INSTALLED_MB, IDLE_MB = 600.0, 400.0, 130.0
+
+KNOWN_S, IDLE_S = 900.0, 60.0
+LABEL, KIND = "the cock crows", "rooster"
+BARKS, OF_THE_PLACE, PLACE_S = "dog", ("rain", "clock_tick", "coughing", "airplane"), 300.0
+PRESSES = 5
+
+
+@pytest.fixture(scope="module", params=SUITES)
+def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """The release of Debian, and the directory of the repository for it."""
+    return request.param, SignedRepository(request.param, tmp_path_factory.mktemp("repository")).directory
+
+
+@pytest.fixture
+def journey(repository: tuple[str, Path], tmp_path: Path) -> Iterator[Journey]:
+    suite, directory = repository
+    binds = [f"--bind-ro={directory}:{REPOSITORY}"]
+    binds += [f"--bind-ro={SHARED / 'models'}:{MODELS}"] if SHARED.is_dir() else []
+    with (
+        bare_guest(suite, tmp_path / "guest.log", *binds) as guest,
+        directed_camera(tmp_path, guest.network()) as camera,
+    ):
+        yield Journey(guest, suite, camera)
+
+
+@pytest.fixture
+def steps(repository: tuple[str, Path], record_property: Callable[[str, object], None]) -> Steps:
+    return Steps(f"journey, {repository[0]}", record_property)
+
+
+def test_ten_minutes_from_the_box_to_the_first_own_event(journey: Journey, steps: Steps) -> None:
+    machine = journey.machine
+    with steps.step("the key and the address of the repository, apt update"):
+        journey.add_repository()
+    with steps.step("apt install perceptd"):
+        machine.install(__version__)
+    with steps.step("a broker with accounts and an access list"):
+        journey.make_broker()
+    installed_mb = journey.installed_mb()
+    steps.tell(f"{installed_mb:.0f} MB installed")
+    has_models = SHARED.is_dir()
+    bundle = ("--bundle", "home", "--from", MODELS) if has_models else ("--bundle", "digits")
+    with steps.step(f"perceptd setup with {bundle[1]}"):
+        journey.setup(bundle)
+    box_s = 0.0
+    with Listener(journey.guest) as listener:
+        if has_models:
+            first_own_event(journey, steps, listener)
+            box_s = steps.total_s
+        else:
+            steps.tell(f"no data sets and models at {SHARED}: without home, teaching and own events")
+            journey.wait(lambda: listener.all(f"{STREAM}/recognition"), "a recognition", EVENT_S)
+        for version in (NEW, __version__):
+            change_to(version, journey, steps, listener)
+            if has_models:
+                with steps.step(f"an own event of {version}"):
+                    hear_own_event(journey, listener)
+    with steps.step("purge"):
+        machine.apt("purge", "perceptd")
+    assert [path for path in ("/opt/perceptd", "/etc/perceptd", "/var/lib/perceptd") if machine.exists(path)] == []
+    assert journey.retained() == ""
+    with steps.step("reinstall and set up with gates"):
+        machine.install(__version__)
+        journey.setup(bundle)
+        journey.guest.run("sh", "-c", f"printf '    gates: {{motion: {{}}, sound: {{}}}}\\n' >>{CONFIG}")
+        journey.guest.run("perceptd", "check-config", CONFIG)
+        journey.guest.run("systemctl", "restart", SERVICE)
+    idle_mb = idle(journey, steps)
+    # what is promised is compared at the end, when all of it is measured
+    assert installed_mb < INSTALLED_MB
+    if has_models:
+        assert idle_mb < IDLE_MB
+    assert box_s < BOX_S
+
+
+def first_own_event(journey: Journey, steps: Steps, listener: Listener) -> None:
+    """Hear of a dog, teach a label, and hear of it."""
+    camera = journey.camera
+    with steps.step("the first event"):
+        heard(journey, listener, BARKS, [event_sound(path) for path in recordings(BARKS)[:PRESSES]])
+    camera.loop(place_sound(OF_THE_PLACE, PLACE_S))
+    journey.make_person()
+    with steps.step("the background of the place"):
+        journey.wait(lambda: background(listener) >= NEEDED_BACKGROUND, "the place is known", KNOWN_S)
+    with steps.step("five presses, until the label is ready"):
+        for number, recording in enumerate(recordings(KIND)[:PRESSES], 1):
+            camera.play(event_sound(recording))
+            last = number == PRESSES
+            told = journey.perceptd("teach", LABEL, *(() if last else ("--no-wait",)))
+        assert f"{LABEL}: {PRESSES} presses" in told, told
+    with steps.step("the first own event"):
+        hear_own_event(journey, listener)
+    steps.tell(f"{steps.total_s:6.1f} s  from the box to the first own event, typing aside")
+    steps.tell(journey.perceptd("teach", "report").strip())
+
+
+def hear_own_event(journey: Journey, listener: Listener) -> None:
+    """Play what the label was not taught with, until the node has heard it."""
+    heard(journey, listener, LABEL, [event_sound(path) for path in recordings(KIND)[PRESSES : 2 * PRESSES]])
+
+
+def heard(journey: Journey, listener: Listener, label: str, sounds: list[Array]) -> None:
+    """Play sounds until an event of the label starts."""
+    before = len(listener.starts(label))
+    for sound in sounds:
+        journey.camera.play(sound)
+        deadline_s = time.monotonic() + EVENT_S / len(sounds)
+        while time.monotonic() < deadline_s:
+            if len(listener.starts(label)) > before:
+                return
+            time.sleep(0.05)
+    journey.wait(lambda: len(listener.starts(label)) > before, f"an event {label}; {listener.starts()[-5:]}", 1.0)
+
+
+def change_to(version: str, journey: Journey, steps: Steps, listener: Listener) -> None:
+    """Install another version, which restarts the service once."""
+    starts = journey.machine.starts()
+    with steps.step(f"apt install perceptd={version}, until the node is well again"):
+        journey.machine.install(version)
+        journey.wait(lambda: is_well(listener, version), f"health of {version}", EVENT_S)
+    assert journey.machine.starts() == starts + 1
+
+
+def background(listener: Listener) -> int:
+    return int(listener.latest("teaching").get("places", {}).get(STREAM, {"background": 0})["background"])
+
+
+def is_well(listener: Listener, version: str) -> bool:
+    health = listener.latest("health")
+    return health.get("version") == version and health["status"] == "ok"
+
+
+def idle(journey: Journey, steps: Steps) -> float:
+    """Let nothing happen for a while; return the PSS of the service in MB."""
+    journey.camera.loop(None)
+    time.sleep(IDLE_S)
+    found = journey.memory()
+    total_mb = sum(of["Pss"] for of in found.values()) / 1000
+    steps.tell(f"{total_mb:.0f} MB PSS of the service, a still picture of 640x480 and silence: {json.dumps(found)}")
+    return total_mb

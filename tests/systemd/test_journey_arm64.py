@@ -1,0 +1,126 @@
+"""The package for arm64, under emulation: the command line, a replay, the report of doctor, and an own label.
+
+An emulated processor is slow: no time here says anything about a device.
+"""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from packages.deb import build_deb
+from packages.targets import Target, target_named
+
+from daemon import __version__
+from daemon.core.records import Array
+from tests.helpers.cache import DIRECTORY
+from tests.helpers.campaign import IS_CAMPAIGN
+from tests.helpers.debs import UNCOMPRESSED
+from tests.helpers.emulated import COMMAND_S, Emulated, emulated_debian
+from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
+from tests.helpers.place_sounds import write_sound
+from tests.helpers.pulse import RATE_HZ
+from tests.systemd.journey import INSTALLED, Steps
+
+pytestmark = [
+    pytest.mark.campaign("journey"),
+    pytest.mark.skipif(not IS_CAMPAIGN, reason="an emulator takes minutes: scripts/test-campaigns journey"),
+    pytest.mark.xdist_group("journey"),
+]
+
+TARGETS = ("deb12-arm64", "deb13-arm64")
+INSTALLED_MB = 400.0
+PRESSES, PRESS_S, PLACE_S = 5, 4.0, 45.0
+CONFIG = "/root/config.yaml"
+RECOGNISED_S = 300.0
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def system(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Target, Emulated, Path]]:
+    """An emulated Debian, and the package for it."""
+    target, directory = target_named(request.param), tmp_path_factory.mktemp(request.param)
+    deb = build_deb(target, directory, DIRECTORY / "wheels", (UNCOMPRESSED,))
+    with emulated_debian(target.suite, directory) as emulated:
+        yield target, emulated, deb
+
+
+@pytest.fixture
+def steps(system: tuple[Target, Emulated, Path], record_property: Callable[[str, object], None]) -> Steps:
+    return Steps(f"journey, {system[0].name} emulated", record_property)
+
+
+def test_the_command_line_on_arm64(system: tuple[Target, Emulated, Path], steps: Steps) -> None:
+    _target, emulated, deb = system
+    (emulated.root / "root" / deb.name).hardlink_to(deb)
+    with steps.step("dpkg --install"):
+        emulated.run("dpkg", "--install", f"/root/{deb.name}", timeout_s=2 * COMMAND_S)
+    assert emulated.run("dpkg", "--audit").stdout == ""
+    installed_mb = int(emulated.run("python3", "-c", INSTALLED).stdout) / 1e6
+    steps.tell(f"{installed_mb:.0f} MB installed")
+    with steps.step("perceptd --version"):
+        assert emulated.run("perceptd", "--version").stdout == f"perceptd {__version__}\n"
+    with Mosquitto() as broker, Subscriber(broker, "perceptd/demo/#") as subscriber:
+        config = yaml.safe_load((emulated.root / "etc/perceptd/config.yaml").read_text())
+        config |= {"mqtt": {"port": broker.port}, "state_directory": "/root/state"}
+        (emulated.root / CONFIG.removeprefix("/")).write_text(yaml.safe_dump(config))
+        with steps.step("perceptd check-config"):
+            emulated.run("perceptd", "check-config", CONFIG)
+        with steps.step("a replay of digits, until three events"):
+            events = replayed(emulated, subscriber)
+        steps.tell(f"labels of the replay: {[event['label'] for event in events]}")
+        with steps.step("perceptd doctor --report"):
+            # no clock is synchronised here: doctor warns
+            emulated.run("perceptd", "doctor", "--config", CONFIG, "--report", "/root/report.json", check=False)
+    report = json.loads((emulated.root / "root/report.json").read_text())
+    steps.tell(f"report: {json.dumps(report)[:600]}")
+    with steps.step("a label taught from files, and fitted"):
+        taught = teach(emulated)
+    assert "beep" in taught
+    assert installed_mb < INSTALLED_MB
+
+
+def replayed(emulated: Emulated, subscriber: Subscriber) -> list[dict]:
+    """Run the demo until some events have started; return these."""
+    process = subprocess.Popen(
+        emulated.command("perceptd", "run", "--config", CONFIG), stderr=subprocess.PIPE, text=True
+    )
+    try:
+        wait_until(lambda: len(starts(subscriber)) >= 3, "three events of the replay", RECOGNISED_S)
+    finally:
+        process.terminate()
+        _, log = process.communicate(timeout=60)
+        print(log[-3000:])
+    assert process.returncode == 0
+    return starts(subscriber)
+
+
+def starts(subscriber: Subscriber) -> list[dict]:
+    events = [json.loads(text) for text in subscriber.payloads("perceptd/demo/demo/event")]
+    return [event for event in events if event["phase"] == "start"]
+
+
+def teach(emulated: Emulated) -> str:
+    """Teach a beep in a quiet noise, without a node; return what was said."""
+    rng = np.random.default_rng(1)
+    root = emulated.root / "root"
+    for number in range(PRESSES):
+        write_sound(root / f"beep-{number}.wav", beep(700 + 40 * number) + noise(rng, PRESS_S))
+    write_sound(root / "place.wav", noise(rng, PLACE_S))
+    files = [f"/root/beep-{number}.wav" for number in range(PRESSES)]
+    command = ["perceptd", "teach", "beep", "--bundle", "/opt/perceptd/models/digits", "--files", *files]
+    done = emulated.run(*command, "--background", "/root/place.wav", "--out", "/root/taught")
+    return done.stdout
+
+
+def beep(hertz: float) -> Array:
+    time_s = np.arange(round(PRESS_S * RATE_HZ)) / RATE_HZ
+    return np.asarray(0.3 * np.sin(2 * np.pi * hertz * time_s), np.float32)
+
+
+def noise(rng: np.random.Generator, seconds: float) -> Array:
+    return rng.normal(0, 0.003, round(seconds * RATE_HZ)).astype(np.float32)
