@@ -117,6 +117,7 @@ prepare_tests() {
     need mmdebstrap "the file system of that guest" has_command mmdebstrap
     need_packages "$(uname -m)"
     need lintian "checks of the Debian package" has_command lintian
+    need man-db "the man page" has_command man
     install_missing
     make_venv .venv-test requirements/test.lock
 }

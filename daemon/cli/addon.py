@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,8 @@ from daemon.mqtt.broker.credentials import CREDENTIALS
 from daemon.runtime.http import HttpClient, TransferError, bounded
 
 SUPERVISOR = "http://supervisor"
+# the second one is for old add-ons
+TOKENS = ("SUPERVISOR_TOKEN", "HASSIO_TOKEN")
 ANSWER_S = 20.0
 MOST_BYTES = 64 * 1024
 MOST_CONFIG_BYTES = 512 * 1024
@@ -51,14 +53,16 @@ class Places:
     models: Path = PROGRAM / "models"
 
 
-def main(environment: Mapping[str, str] = os.environ, supervisor: str = SUPERVISOR) -> int:
+def main(environment: MutableMapping[str, str] = os.environ, supervisor: str = SUPERVISOR) -> int:
     """Prepare the node as root, and run it as the user of the image. Return its exit code."""
     places = Places()
+    # neither the node nor its page gets the tokens: they may ask Supervisor for nothing
+    token, _ = (environment.pop(name, None) for name in TOKENS)
     try:
         options = read_options(places.options)
-        broker = find_broker(environment.get("SUPERVISOR_TOKEN"), supervisor)
         give_to(USER, [places.config.parent, places.state])
         become(USER, groups_of(DEVICES))
+        broker = find_broker(token, supervisor)
         prepare(places, options, broker)
         with credentials(broker) as directory:
             os.environ["CREDENTIALS_DIRECTORY"] = str(directory)

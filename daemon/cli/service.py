@@ -1,4 +1,6 @@
-"""The part of scripts/install that needs the program: looks for a broker, and removes the retained messages of a node.
+"""The part of an installation that needs the program: looks for a broker, and removes the retained messages of a node.
+
+scripts/install and the scripts of the Debian package call it.
 
 `python -m daemon.cli.service broker|withdraw CONFIG`. It runs as the user of the service, whose files it reads.
 """

@@ -118,15 +118,21 @@ def _components(path: Path, sbom: bytes, provenance: Provenance) -> list[Compone
     """Compare the SBOM with the signed digest, and its commit; return what it names. Raises Refused."""
     if (found := hashlib.sha256(sbom).hexdigest()) != provenance.bom_sha256:
         raise Refused(f"{path}: the SBOM differs: it has sha256 {found}, signed is {provenance.bom_sha256}")
-    document = json.loads(sbom)
-    properties = document["metadata"]["component"].get("properties", [])
-    commits = [one["value"] for one in properties if one["name"] == COMMIT]
+    try:
+        document = json.loads(sbom)
+        properties = document["metadata"]["component"].get("properties", [])
+        commits = [one["value"] for one in properties if one["name"] == COMMIT]
+        components = [Component(one["name"], one.get("version"), _licence(one)) for one in document["components"]]
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise Refused(f"{path}: the SBOM is as it was signed, but is no CycloneDX document in JSON") from error
     if commits and commits != [provenance.commit]:
         raise Refused(f"{path}: the commit differs: the SBOM says {commits[0]}, the provenance {provenance.commit}")
-    return [Component(one["name"], one.get("version"), _licence(one)) for one in document["components"]]
+    return components
 
 
 def _licence(component: dict[str, Any]) -> str | None:
-    licences = component.get("licenses", [])
-    texts = [one["expression"] if "expression" in one else one["license"]["name"] for one in licences]
+    texts = []
+    for one in component.get("licenses", []):
+        licence = one.get("license", {})
+        texts.append(one.get("expression") or licence.get("id") or licence.get("name") or "?")
     return ", ".join(texts) or None

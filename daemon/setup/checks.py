@@ -44,10 +44,11 @@ def failures(findings: Iterable[Checked]) -> list[Checked]:
 def check(terminal: Terminal, commands: Commands, config: Path) -> list[Checked]:
     """Run doctor's checks; show what is not good, and return all."""
     terminal.say("checking the machine, the devices, the broker and the models; this takes up to a minute ...")
-    try:
-        findings = doctor(commands, config)
-    except Refused as error:
-        findings = [Checked("doctor", "failure", str(error), "run: perceptd doctor")]
+    findings = _findings(commands, config)
+    # a camera may take longer to open when it is busy, or was just closed
+    if (failed := failures(findings)) and all("/" in finding.check for finding in failed):
+        terminal.say("a device has not answered in time; looking once more ...")
+        findings = _findings(commands, config)
     wrong = [finding for finding in findings if finding.level != "good"]
     for finding in wrong:
         mark = "FAIL" if finding.level == "failure" else "WARN"
@@ -55,6 +56,13 @@ def check(terminal: Terminal, commands: Commands, config: Path) -> list[Checked]
         terminal.say(f"  {mark}  {finding.check}: {redact(finding.found)}{redact(remedy)}")
     terminal.say(f"  ok    {len(findings) - len(wrong)} of {len(findings)} checks are good")
     return findings
+
+
+def _findings(commands: Commands, config: Path) -> list[Checked]:
+    try:
+        return doctor(commands, config)
+    except Refused as error:
+        return [Checked("doctor", "failure", str(error), "run: perceptd doctor")]
 
 
 def show_picture(

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from daemon.core.errors import Refused
+from daemon.setup.written import uninterrupted
 
 UNIT = "perceptd.service"
 
@@ -94,7 +95,9 @@ class Pause:
         """Start the service again, if it was stopped. Raises Refused."""
         if self._is_stopped:
             self._is_stopped = False
-            self._systemd.start(enables=False)
+            # who has pressed Ctrl-C may close the terminal next
+            with uninterrupted():
+                self._systemd.start(enables=False)
 
     def forget(self) -> None:
         """Leave the service as it is: somebody else has started it."""

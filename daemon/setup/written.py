@@ -13,7 +13,6 @@ from daemon.core.errors import Refused
 from daemon.core.files import read_bounded, replace_file
 from daemon.setup.choices import PASSWORD_FILE
 
-# Ctrl-C, a closed terminal and a shutdown wait until the files are whole
 SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 OWN_MODE = 0o600
@@ -54,7 +53,7 @@ def write(place: Place, text: str, password: str | None, stamp: str) -> list[Pat
     files = {} if password is None else {place.password_file: f"{password}\n".encode()}
     files[place.config.resolve()] = text.encode()
     try:
-        with _uninterrupted():
+        with uninterrupted():
             return _write(place, files, stamp)
     except OSError as error:
         raise Refused(f"{error.filename or place.config}: {error.strerror or error}; nothing was changed") from error
@@ -95,7 +94,8 @@ def _back_up(path: Path, content: bytes, stamp: str) -> Path:
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C, a closed terminal and a shutdown wait until the block has ended, and what it starts too."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield

@@ -19,8 +19,8 @@ DEBIAN = ROOT / "scripts/packages/debian"
 MAINTAINER_SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
 # read by each maintainer script, which must be one file
 STEPS = "steps.sh"
-# options of dpkg-deb
-SMALL = ("-Zxz", "-z6")
+# options of dpkg-deb. -z6 takes five times as long as -z1, for a tenth of the size
+SMALL = ("-Zxz", "-z1")
 QUICK = ("-Zgzip", "-z1")
 
 

@@ -20,29 +20,30 @@ PUBLIC_KEY = "perceptd.gpg"
 
 
 def write_repository(debs: Sequence[tuple[Target, Path]], directory: Path, time_s: int, key: Path | None) -> None:
-    """Write the repository of these packages to `directory`, which is replaced. `time_s` is its date.
+    """Add packages to the repository in `directory`, and write its indices anew. `time_s` is its date.
 
+    Older packages stay, so that a device can go back to them.
     `key` is a file with a secret OpenPGP key, without a passphrase, as `gpg --export-secret-keys` writes it. Without
     a key the repository has no signature, and apt refuses it unless its sources say [trusted=yes].
     """
-    shutil.rmtree(directory, ignore_errors=True)
-    for suite in sorted({target.suite for target, _ in debs}):
-        of_suite = [(target, deb) for target, deb in debs if target.suite == suite]
-        _write_suite(suite, of_suite, directory, time_s)
+    pool = directory / "pool"
+    for target, deb in debs:
+        write(pool / target.suite / deb.name, deb.read_bytes())
+    shutil.rmtree(directory / "dists", ignore_errors=True)
+    for packages in sorted(pool.iterdir()):
+        _write_suite(packages, directory, time_s)
     if key is not None:
         _sign(directory, key)
 
 
-def _write_suite(suite: str, debs: Sequence[tuple[Target, Path]], directory: Path, time_s: int) -> None:
+def _write_suite(packages: Path, directory: Path, time_s: int) -> None:
+    """Write the indices of one release of Debian, whose packages are in the folder `packages`, which has its name."""
+    suite = packages.name
     top = directory / "dists" / suite
-    architectures = sorted({target.arch for target, _ in debs})
+    debs = sorted(packages.glob("*.deb"))
+    architectures = sorted({deb.stem.rpartition("_")[2] for deb in debs})
     for architecture in architectures:
-        entries = []
-        for target, deb in debs:
-            if target.arch == architecture:
-                copy = directory / "pool" / suite / deb.name
-                write(copy, deb.read_bytes())
-                entries.append(_entry(copy, str(copy.relative_to(directory))))
+        entries = [_entry(deb, directory) for deb in debs if deb.stem.endswith(f"_{architecture}")]
         index = "\n".join(entries).encode()
         folder = top / COMPONENT / f"binary-{architecture}"
         write(folder / "Packages", index)
@@ -62,11 +63,11 @@ def _write_suite(suite: str, debs: Sequence[tuple[Target, Path]], directory: Pat
     write(top / "Release", "\n".join([*release, ""]).encode())
 
 
-def _entry(deb: Path, name: str) -> str:
+def _entry(deb: Path, directory: Path) -> str:
     """Return the paragraph of a package in the index: its control file, and where its file is."""
     command = ["dpkg-deb", "--field", str(deb)]
     control = subprocess.run(command, check=True, capture_output=True, text=True).stdout.rstrip("\n")
-    return f"{control}\nFilename: {name}\nSize: {deb.stat().st_size}\nSHA256: {_sha256(deb)}\n"
+    return f"{control}\nFilename: {deb.relative_to(directory)}\nSize: {deb.stat().st_size}\nSHA256: {_sha256(deb)}\n"
 
 
 def _sha256(path: Path) -> str:

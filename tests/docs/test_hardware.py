@@ -7,18 +7,20 @@ import hardware_pages
 from daemon.doctor.hardware import words
 from daemon.doctor.hardware.words import OWN_WORDS
 
+AGAIN = "write it again: cd scripts && ../.venv-test/bin/python -m hardware_pages"
+
 
 def test_the_page_is_made_of_the_reports() -> None:
-    assert hardware_pages.PAGE.read_text(encoding="utf-8") == hardware_pages.page(hardware_pages.reports())
+    assert hardware_pages.PAGE.read_text(encoding="utf-8") == hardware_pages.page(hardware_pages.reports()), AGAIN
 
 
 def test_the_schema_is_that_of_the_code() -> None:
     path = hardware_pages.FOLDER / "report.schema.json"
-    assert path.read_text(encoding="utf-8") == hardware_pages.schema()
+    assert path.read_text(encoding="utf-8") == hardware_pages.schema(), AGAIN
 
 
 def test_the_words_are_those_of_our_messages() -> None:
-    assert OWN_WORDS.read_text(encoding="utf-8") == hardware_pages.own_words()
+    assert OWN_WORDS.read_text(encoding="utf-8") == hardware_pages.own_words(), AGAIN
 
 
 def test_the_reports_have_known_words_alone() -> None:

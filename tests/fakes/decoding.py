@@ -18,6 +18,7 @@ class ScriptedHardware:
         self._ready = ready
         self._fails_at = fails_at
         self.calls = 0
+        self.corrupt = 0
         self.is_closed = False
 
     def is_ready(self) -> bool:

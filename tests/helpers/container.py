@@ -10,7 +10,7 @@ import subprocess
 import tarfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -232,10 +232,13 @@ def engine(directory: Path, archive: Path) -> Iterator[tuple[Engine, str | None]
 
 
 def _leader(process: "subprocess.Popen[bytes]") -> int | None:
-    """Return the host's pid of the first process: the only child of systemd-nspawn."""
+    """Return the host's pid of the first process: the child of systemd-nspawn in a namespace of its own."""
     assert process.poll() is None, "systemd-nspawn has ended"
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return int(children[0]) if children else None
+    for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+        with suppress(OSError):  # a child that only starts another one
+            if Path(f"/proc/{child}/ns/pid").readlink() != Path("/proc/self/ns/pid").readlink():
+                return int(child)
+    return None
 
 
 def _member(archive: tarfile.TarFile, name: str) -> Any:

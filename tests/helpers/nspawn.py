@@ -24,8 +24,8 @@ SUITE = "bookworm"
 SUITES = ("bookworm", "trixie")
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "python3", "python3-venv", "libportaudio2", "ca-certificates")
 # with these a Debian package of perceptd can be installed without a network, and a broker runs in the guest
-BARE_PACKAGES = ("systemd", "systemd-sysv", "dbus", "udev", "python3", "libportaudio2", "libstdc++6", "ca-certificates")
-BARE_PACKAGES += ("mosquitto", "mosquitto-clients")
+BARE_PACKAGES = ("systemd", "systemd-sysv", "dbus", "udev", "python3", "python3-venv", "libportaudio2", "libstdc++6")
+BARE_PACKAGES += ("ca-certificates", "mosquitto", "mosquitto-clients")
 
 # the cached image depends on these files, because they decide which packages are installed;
 # the daemon itself is installed again in every run
@@ -132,7 +132,7 @@ def installed_guest(log: Path) -> Iterator[Guest]:
         for path in ("etc/perceptd", "var/lib/perceptd"):
             shutil.rmtree(root / path, ignore_errors=True)
         with Guest(root, log, *_binds()) as guest:
-            _install(guest)
+            install_checkout(guest)
             yield guest
 
 
@@ -169,7 +169,7 @@ def _make_image(root: Path, log: Path) -> None:
     """Make an image of Debian with this checkout installed."""
     _make_debian(SUITE, PACKAGES, root)
     with Guest(root, log, *_binds()) as guest:
-        _install(guest)
+        install_checkout(guest)
 
 
 @contextmanager
@@ -190,6 +190,7 @@ def _binds() -> list[str]:
     return [f"--bind-ro={ROOT}:/src", *([f"--bind-ro={CERTIFICATES}"] if CERTIFICATES.exists() else [])]
 
 
-def _install(guest: Guest) -> None:
+def install_checkout(guest: Guest) -> None:
+    """Let scripts/install install this checkout in a guest that has the network of this machine."""
     network = [f"{name}={os.environ[name]}" for name in NETWORK if name in os.environ]
     guest.run("env", f"PIP_CERT={CERTIFICATES}", *network, "/src/scripts/install", timeout_s=INSTALL_S)

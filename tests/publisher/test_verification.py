@@ -126,6 +126,25 @@ def test_another_sbom_is_refused(product: Product) -> None:
     assert product.refused().endswith("has no SBOM inside")
 
 
+@pytest.mark.parametrize(
+    "inside",
+    [b"", b"[]", b'{"components": []}', b'{"metadata": {"component": {}}}', b"[" * 100_000],
+    ids=["empty", "a list", "no product", "no parts", "nested"],
+)
+def test_an_sbom_of_another_form_is_refused(tmp_path: Path, inside: bytes) -> None:
+    product = Product(tmp_path, "deb")
+    product.make(inside)
+    assert product.refused().endswith("the SBOM is as it was signed, but is no CycloneDX document in JSON")
+
+
+def test_licences_are_shown_in_each_form_that_others_write(product: Product) -> None:
+    licences = [{"license": {"id": "MIT"}}, {"license": {"name": "own"}}]
+    component = {"name": "part", "licenses": licences}
+    product.make(json.dumps({"metadata": {"component": {}}, "components": [component]}).encode())
+    (part,) = verify_file(product.file, read_public_keys(product.public), None, None).components
+    assert part.licence == "MIT, own"
+
+
 def test_a_provenance_of_something_else_is_refused(product: Product, tmp_path: Path) -> None:
     other = Provenance("bundle", {"bundle.yaml": "a" * 64}, COMMIT, "b" * 64)
     product.provenance.write_bytes(signed(other, read_signer(product.private)))

@@ -17,7 +17,7 @@ from daemon.setup.plan import read_before
 from daemon.setup.questions import Questions, fresh_choices
 from daemon.setup.service import Pause, Systemd
 from daemon.setup.written import Place
-from tests.fakes.setup import BAD, Installed, Machine, Person
+from tests.fakes.setup import BAD, GOOD, Installed, Machine, Person
 from tests.setup.test_service import systemd
 
 CAMERA = FoundCamera("rtsp://cam/x", "Camera")
@@ -149,6 +149,15 @@ def test_what_does_not_work_is_told_and_the_answers_can_be_changed(tmp_path: Pat
     assert load_config(course.config).document.mqtt.username == "you"
     assert (tmp_path / "mqtt-password").read_text() == "right\n"
     assert "FAIL  broker: refused the login; correct it" in course.said
+
+
+def test_a_device_that_answers_late_is_asked_once_more(tmp_path: Path) -> None:
+    late: list[dict[str, str | None]] = [{"check": "room/camera", "level": "failure", "found": "late", "remedy": None}]
+    commands = Installed(late, GOOD)
+    assert Course(tmp_path, *LOGIN, "", commands=commands).run().works
+    always = Course(tmp_path, commands=Installed(late), asks=False)
+    assert not always.run(replace(FRESH, camera="rtsp://cam/x")).works
+    assert sum(command[0] == "doctor" for command in always.commands.ran) == 2
 
 
 @pytest.mark.parametrize(("answer", "works"), [("2", False), ("3", None)])

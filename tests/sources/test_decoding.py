@@ -1,29 +1,28 @@
 """Decoding in hardware: what is tried, how it takes over from the software, and how the software takes over again."""
 
-import os
-import signal
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import av
 import numpy as np
 import pytest
 
+from daemon.config.streams import PictureConfig, StreamConfig
 from daemon.core.errors import ChildError
-from daemon.core.records import Counters, DecoderSetting
+from daemon.core.records import MODALITIES, Captured, Counters, DecoderSetting, DecoderStatus, Modality
+from daemon.node.health import source_health
+from daemon.runtime.supervisor import SupervisedSource
 from daemon.sources.decoding.clip import CLIPS, difference
 from daemon.sources.decoding.decoder import CameraDecoder, Problems
 from daemon.sources.decoding.layout import MAX_PIXELS, NOTHING, PICTURE, Answer, Request
-from daemon.sources.decoding.process import DecoderProcess
 from daemon.sources.decoding.ways import CODECS, DRM, V4L2M2M, Way, absence, ways_of
+from daemon.sources.factory import build_sources
+from daemon.sources.files.replay import Recording, ReplaySource
+from daemon.sources.picture import PicturePreparation
 from tests.fakes.decoding import ScriptedStart
-
-# decodes in a process, by FFmpeg's software decoder: for what does not depend on hardware
-IN_A_PROCESS = Way("process", "*")
-
-# of a clip: 12 pictures, of which those at 0 and 6 are key pictures
-PICTURES, KEYS = 12, (0, 6)
+from tests.fakes.sources import ScriptedSource
+from tests.helpers.decoder_clips import PICTURES, packets
 
 
 def never(call: int) -> bool:
@@ -32,17 +31,6 @@ def never(call: int) -> bool:
 
 def at_third(call: int) -> bool:
     return call == 3
-
-
-def packets(codec: str, times: int) -> Iterator[av.Packet]:
-    """The packets of a clip, several times in turn, and the end of the stream. Their times go on."""
-    for count in range(times):
-        with av.open(str(CLIPS / f"{codec}.ts")) as container:
-            for packet in container.demux(video=0):
-                if packet.size:
-                    packet.pts = packet.pts + count * PICTURES * 9000
-                    yield packet
-    yield av.Packet()
 
 
 def decoder(
@@ -146,14 +134,14 @@ def test_the_software_goes_on_at_the_next_key_picture_after_a_failure() -> None:
     start = ScriptedStart(fails_at=at_third)
     made, counters = decoder("h264", start)
     found = decoded(made, "h264", 4)
-    # the hardware takes over at picture 18 and fails at its third packet: the four packets up to the next key picture
-    # are lost, and one of a picture that the hardware had not given yet
+    # the hardware takes over at picture 18 and fails at its third packet: lost are the pictures that it had not given
+    # yet, and those up to the next key picture
     assert found[-1] == 4 * PICTURES - 1
     assert found == sorted(found)
     lost = sorted(set(range(4 * PICTURES)) - set(found))
     assert lost
     assert set(lost) <= set(range(18, 24))
-    assert counters.dropped == {"decoder": 4}
+    assert counters.dropped == {"decoder": len(lost)}
     assert made.status is not None
     assert made.status.name == "software"
     assert made.status.failures == 1
@@ -228,62 +216,36 @@ def test_the_software_is_the_default_and_has_no_reason() -> None:
     assert (made.status.name, made.status.codec, made.status.reason) == ("software", "h264", None)
 
 
-def software(codec: str) -> dict[int, Any]:
-    context = av.CodecContext.create(codec, "r")
-    found = [each for packet in packets(codec, 1) for each in context.decode(packet if packet.size else None)]
-    return {each.pts: each.to_ndarray() for each in found}
+@pytest.mark.parametrize(("at_once", "setting"), [(False, "auto"), (True, "software")])
+def test_a_file_that_is_played_as_fast_as_possible_is_decoded_in_software(at_once: bool, setting: str) -> None:
+    stream = StreamConfig.model_validate({"camera": {"device": "clip.ts", "decoder": "auto"}})
+    source = build_sources(stream, sample_rate_hz=None, picture=True, counters={}, at_once=at_once)["camera"]
+    assert isinstance(source, ReplaySource)
+    assert source.decoding == setting
 
 
-@pytest.fixture
-def process() -> Iterator[Callable[..., DecoderProcess]]:
-    made: list[DecoderProcess] = []
-
-    def start(codec: str, answer_s: float = 20.0) -> DecoderProcess:
-        made.append(DecoderProcess(codec, IN_A_PROCESS, None, answer_s))
-        assert made[-1].is_ready(20.0)
-        return made[-1]
-
-    yield start
-    for each in made:
-        each.close()
-
-
-@pytest.mark.parametrize("codec", CODECS)
-def test_a_process_gives_the_pictures_of_the_software(codec: str, process: Callable[..., DecoderProcess]) -> None:
-    hardware = process(codec)
-    found = [each for packet in packets(codec, 1) if packet.size for each in hardware.decode(packet)]
-    found += hardware.finish()
-    expected = software(codec)
-    assert [each.pts for each in found] == sorted(expected)
-    assert all(np.array_equal(each.to_ndarray(), expected[each.pts]) for each in found)
-    assert found[0].time_base.denominator == 90_000
-    # a further stream begins anew
-    assert sum(len(hardware.decode(packet)) for packet in packets(codec, 1) if packet.size) >= PICTURES - 3
+def test_a_file_is_played_whole_and_says_what_decodes() -> None:
+    counters: dict[Modality, Counters] = {modality: Counters() for modality in MODALITIES}
+    recording = Recording(CLIPS / "h264.ts", picture=PicturePreparation(PictureConfig()))
+    source = ReplaySource(recording, False, False, counters, "auto")
+    assert source.decoder is None
+    frames: list[Captured] = []
+    source.run(frames.append, Event())
+    assert len(frames) == PICTURES
+    assert source.decoder is not None
+    assert (source.decoder.name, source.decoder.codec) == ("software", "h264")
+    if not Path("/sys/class/video4linux").is_dir():
+        assert (source.decoder.reason or "").startswith("v4l2m2m: this machine has no V4L2 device")
 
 
-def test_a_damaged_packet_is_no_fault_of_the_process(process: Callable[..., DecoderProcess]) -> None:
-    hardware = process("h264")
-    packet = av.Packet(b"\x00\x00\x00\x01\x65" + b"\xff" * 100)
-    with pytest.raises(av.FFmpegError):
-        hardware.decode(packet)
-    assert [each for one in packets("h264", 1) if one.size for each in hardware.decode(one)]
-
-
-def test_a_process_that_dies_or_hangs_is_a_fault(process: Callable[..., DecoderProcess]) -> None:
-    first = next(packets("h264", 1))
-    dead, hung = process("h264"), process("h264", 0.1)
-    os.kill(dead.pid, signal.SIGKILL)
-    with pytest.raises(ChildError, match="SIGKILL"):
-        dead.decode(first)
-    os.kill(hung.pid, signal.SIGSTOP)
-    with pytest.raises(ChildError, match=r"gave no answer within 0\.1 s"):
-        hung.decode(first)
-
-
-def test_hardware_that_is_not_here_says_so() -> None:
-    made = DecoderProcess("h264", V4L2M2M, None)
-    try:
-        with pytest.raises(ChildError, match=r"h264_v4l2m2m cannot be opened|differs|of the 12 pictures"):
-            made.is_ready(20.0)
-    finally:
-        made.close()
+def test_health_says_what_decodes() -> None:
+    source = ScriptedSource()
+    source.decoder = DecoderStatus("software", "h264", 1, "v4l2m2m failed: its process was ended by SIGSEGV")
+    supervised = SupervisedSource("camera", source, lambda captured: None, on_change=lambda: None)
+    told = source_health(supervised).model_dump()["decoder"]
+    assert told == {
+        "name": "software",
+        "codec": "h264",
+        "failures": 1,
+        "reason": "v4l2m2m failed: its process was ended by SIGSEGV",
+    }

@@ -11,6 +11,7 @@ from packages.targets import Target
 
 from daemon import __version__
 from tests.helpers.debs import another, built, target_of
+from tests.helpers.mosquitto import wait_until
 from tests.helpers.nspawn import Guest
 
 SERVICE = "perceptd.service"
@@ -81,12 +82,15 @@ class Machine:
     """A guest and what runs on it."""
 
     def __init__(self, guest: Guest, suite: str, port: int = 1883) -> None:
-        """`port` is that of the broker in the guest."""
+        """`port` is that of the broker in the guest, which may have the network of this machine."""
         self.guest, self.debian = guest, target_of(suite).debian
-        self._subscribe = ("mosquitto_sub", "-h", "127.0.0.1", "-p", str(port))
+        self._broker = ("-h", "127.0.0.1", "-p", str(port))
         guest.run("rm", "-rf", "/etc/apt/sources.list", "/etc/apt/sources.list.d")
         guest.run("mkdir", "/etc/apt/sources.list.d")
         self.use_repository(suite)
+        self._port = port
+        guest.write("/etc/mosquitto/conf.d/port.conf", f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+        guest.run("systemctl", "restart", "mosquitto")
 
     def use_repository(self, suite: str) -> None:
         """Let apt use the repository, with the packages for a release of Debian."""
@@ -109,15 +113,25 @@ class Machine:
         return self.apt("install", f"perceptd={self.full(version)}")
 
     def start(self) -> None:
-        """Let the service run now and at each boot, with a history, and with health each second."""
+        """Let the service run now and at each boot, with a history, and with health each second; mute it."""
         config = yaml.safe_load(self.guest.run("cat", CONFIG).stdout)
-        self.guest.write(CONFIG, yaml.safe_dump({**config, "history": {}, "health": {"every_s": 1.0}}))
+        settings = {"history": {}, "health": {"every_s": 1.0}, "mqtt": {"port": self._port}}
+        self.guest.write(CONFIG, yaml.safe_dump({**config, **settings}))
         self.guest.run("systemctl", "enable", "--now", SERVICE, timeout_s=APT_S)
         self.hear("demo/recognition")
+        self.send("mute", '{"stream": "demo"}')
+        wait_until(lambda: self.exists(f"{STATE}/switches.json"), "the stream is muted")
+        # who may use the page
+        self.guest.run("perceptd", "page", "--config", CONFIG, "--link")
+
+    def send(self, command: str, arguments: str) -> None:
+        """Send a command to the node."""
+        publish = ("mosquitto_pub", *self._broker, "-t", f"perceptd/demo/command/{command}", "-m", arguments)
+        self.guest.run(*publish)
 
     def hear(self, topic: str) -> dict[str, Any]:
         """Wait for the next message of a topic of the node that is not retained."""
-        command = (*self._subscribe, "-R", "-C", "1", "-W", str(HEARD_S), "-t", f"perceptd/demo/{topic}")
+        command = ("mosquitto_sub", *self._broker, "-R", "-C", "1", "-W", str(HEARD_S), "-t", f"perceptd/demo/{topic}")
         told: dict[str, Any] = json.loads(self.guest.run(*command, timeout_s=HEARD_S + 30).stdout)
         return told
 
@@ -127,7 +141,7 @@ class Machine:
 
     def retained(self) -> list[str]:
         """Return the topics that the broker retains."""
-        command = (*self._subscribe, "--retained-only", "-W", "2", "-F", "%t", "-t", "#")
+        command = ("mosquitto_sub", *self._broker, "--retained-only", "-W", "2", "-F", "%t", "-t", "#")
         topics = self.guest.run(*command, check=False).stdout.split()
         return sorted(topic for topic in topics if not topic.startswith("$"))
 

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from daemon import __version__
 from tests.helpers.mosquitto import free_port
 from tests.helpers.nspawn import Guest, bare_guest
-from tests.systemd.packaged import CONFIG, OLD, REPOSITORY, SERVICE, Machine, Packages
+from tests.systemd.packaged import OLD, REPOSITORY, SERVICE, Machine, Packages
 
 pytestmark = [pytest.mark.campaign("packages", part=0), pytest.mark.xdist_group("packages-debian")]
 
@@ -32,13 +31,8 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
 def machine(packages: Packages, tmp_path: Path) -> Iterator[Machine]:
     """A machine with Debian 12 on which the service runs, on the network of this machine."""
     with bare_guest("bookworm", tmp_path / "guest.log", packages.bind, network=True) as guest:
-        port = free_port()
-        guest.write("/etc/mosquitto/conf.d/port.conf", f"listener {port} 127.0.0.1\nallow_anonymous true\n")
-        guest.run("systemctl", "restart", "mosquitto")
-        running = Machine(guest, "bookworm", port)
+        running = Machine(guest, "bookworm", free_port())
         running.install(OLD)
-        config = yaml.safe_load(guest.run("cat", CONFIG).stdout)
-        guest.write(CONFIG, yaml.safe_dump({**config, "mqtt": {"port": port}}))
         running.start()
         yield running
 

@@ -151,8 +151,10 @@ def test_the_service_restarts_after_a_signal(
     service.start(mqtt={"port": broker.port})
     wait_until(recognitions, "recognitions")
     pid = service.pid
+    service.guest.run("touch", "/run/perceptd-events/kept")
     kill(service, signal_name)
     wait_for_restart(service, pid, recognitions)
+    service.guest.run("test", "-e", "/run/perceptd-events/kept")  # so are the events that the broker had not yet
 
 
 @pytest.mark.parametrize("thread", ["encode-audio", "fusion", "mqtt"])

@@ -13,7 +13,7 @@ from tests.systemd.test_service import CONFIG
 
 pytestmark = [pytest.mark.xdist_group("guest"), pytest.mark.campaign("setup", part=0)]
 
-BROKER_PASSWORD = "broker hunter2"
+BROKER_PASSWORD, CAMERA_PASSWORD = "broker hunter2", "camera hunter2"
 
 # setup opens the camera three times, and tests the bundle
 SETUP_S = 300.0
@@ -46,7 +46,7 @@ def test_a_script_sets_up_the_service_and_changes_it_later(machine: Guest) -> No
         first = setup(machine, *arguments, "--page-password-file", "/root/page")
         assert (first["works"], first["service"]) == (True, "recognises"), first
         assert first["page_link"].startswith("http://localhost:")
-        assert state(machine) == "active\n\nenabled"
+        assert state(machine) == "active\nenabled"
         for file in (CONFIG, "/etc/perceptd/mqtt-password"):
             assert machine.run("stat", "-c", "%a %U %G", file).stdout == "640 root perceptd\n"
         (backup,) = first["backups"]
@@ -57,25 +57,40 @@ def test_a_script_sets_up_the_service_and_changes_it_later(machine: Guest) -> No
         assert "node: porch" in machine.run("cat", CONFIG).stdout
 
 
-def test_ctrl_c_brings_the_service_back(machine: Guest) -> None:
-    machine.run("systemctl", "start", "perceptd.service")
-    given = ["--node", "hall", "--stream", "door", "--camera", "/opt/perceptd/models/digits/demo/clip.mp4"]
-    given += ["--microphone", "camera", "--broker", "127.0.0.1:1", "--username", "", "--bundle", "digits"]
-    with AtTerminal([*machine.command("perceptd"), "setup", *given]) as terminal:
-        terminal.answer("on the local network?", "no")
-        terminal.answer("Write it?")
-        terminal.expect("the service stops meanwhile")
-        # no broker answers there
-        terminal.expect("Some of it does not work yet")
-        assert not state(machine).startswith("active")
-        terminal.interrupt()
-        assert terminal.wait() == 130
-    assert "ended: /etc/perceptd/config.yaml is written" in terminal.shown
-    assert state(machine).startswith("active")
+def test_a_person_sets_up_the_service_and_follows_the_link_to_its_page(machine: Guest) -> None:
+    with Mosquitto(("hall", BROKER_PASSWORD)) as broker, rtsp_camera("aac", "me", CAMERA_PASSWORD) as camera:
+        with AtTerminal([*machine.command("perceptd"), "setup"]) as terminal:
+            for prompt, line in (
+                ("on the local network?", "no"),
+                ("Name of this device", "hall"),
+                ("Name of the place", "door"),
+                ("Number", "1"),
+                ("Address, device or file", camera.url()),
+                ("User of the camera", "me"),
+                ("Password of me", CAMERA_PASSWORD),
+                ("Number", ""),
+                ("Number", "2"),
+                ("Address of the broker", f"127.0.0.1:{broker.port}"),
+                ("encrypted (TLS)?", ""),
+                ("User name of this node", "hall"),
+                ("Password of hall", BROKER_PASSWORD),
+                ("Number", "2"),
+                ("Write it?", ""),
+                ("Password for the page", ""),
+                ("Start the service now", ""),
+            ):
+                terminal.answer(prompt, line)
+            assert terminal.wait() == 0, terminal.shown
+        print(terminal.shown)
+        assert "hunter2" not in terminal.shown
+        assert "the service runs: recognising: 1 stream" in terminal.shown
+        assert "open it    http://localhost:" in terminal.shown
+        assert state(machine) == "active\nenabled"
 
 
 def setup(machine: Guest, *arguments: str) -> dict:
     done = machine.run("perceptd", "setup", "--yes", "--json", *arguments, timeout_s=SETUP_S, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    log = machine.run("journalctl", "-u", "perceptd", "-n", "20", "-o", "cat", check=False).stdout
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}{log}"
     assert "hunter2" not in done.stdout + done.stderr
     return json.loads(done.stdout)

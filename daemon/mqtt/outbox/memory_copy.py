@@ -9,6 +9,7 @@ from pathlib import Path
 
 from daemon.core.files import read_own, replace_file
 from daemon.mqtt.outbox.entries import Entry
+from daemon.mqtt.outbox.schema import MAX_NUMBER
 from daemon.mqtt.outbox.store import OutboxStore
 
 log = logging.getLogger(__name__)
@@ -36,18 +37,21 @@ class MemoryCopy:
 
         Where there is no file, the numbers go on above those that the process of before may have given.
         """
-        if self._path is None or self._is_recovered:
+        if self._is_recovered:
             return
-        try:
-            last, unsaved, unnoted = _parsed(read_own(self._path, MOST_BYTES))
-        except FileNotFoundError:
-            last, unsaved, unnoted = store.reserved, [], []
-        except (OSError, ValueError, TypeError) as error:
-            log.error("%s cannot be used: %s; events of the run before may be lost", self._path, error)
-            last, unsaved, unnoted = store.reserved, [], []
+        last, unsaved, unnoted = self._read() or (store.reserved, [], [])
         if last > store.last_sequence or (last == store.last_sequence and (unsaved or unnoted)):
             store.write([], [], queued=last, unsaved=unsaved, unnoted=unnoted, last=last)
         self._is_recovered = True
+
+    def _read(self) -> tuple[int, list[Entry], list[Entry]] | None:
+        try:
+            return None if self._path is None else _parsed(read_own(self._path, MOST_BYTES))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, OverflowError) as error:
+            log.error("%s cannot be used: %s; events of the run before may be lost", self._path, error)
+            return None
 
     def save(self, last: int, unsaved: Iterable[Entry], unnoted: Iterable[Entry]) -> bool:
         """Replace what the file has; return whether that worked. `last` is the latest number that was given."""
@@ -79,12 +83,15 @@ def _fields(entry: Entry) -> list[int | str]:
 
 
 def _parsed(content: bytes) -> tuple[int, list[Entry], list[Entry]]:
-    """Raises ValueError and TypeError for anything that `save` has not written."""
+    """Raises ValueError, TypeError and OverflowError for anything that `save` has not written."""
     document = json.loads(content)
     if not isinstance(document, dict) or document.keys() != {"last", "unsaved", "unnoted"}:
         raise ValueError("expected the fields last, unsaved and unnoted")
-    unsaved = [_entry(fields) for fields in document["unsaved"]]
-    return int(document["last"]), unsaved, [_entry(fields) for fields in document["unnoted"]]
+    last = int(document["last"])
+    unsaved, unnoted = ([_entry(fields) for fields in document[name]] for name in ("unsaved", "unnoted"))
+    if not all(0 <= number <= MAX_NUMBER for number in (last, *(entry.sequence for entry in unsaved))):
+        raise ValueError(f"expected numbers from 0 to {MAX_NUMBER}")
+    return last, unsaved, unnoted
 
 
 def _entry(fields: list[int | str]) -> Entry:

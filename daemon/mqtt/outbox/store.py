@@ -184,9 +184,9 @@ class OutboxStore:
         now_ns, now_s = monotonic_ns(), time.time()
         with transaction(self._database) as database:
             database.execute(
-                "UPDATE entries SET wall_s = ?1 - (?2 - monotonic_ns) / 1e9"
-                " WHERE boot = ?3 AND ABS(wall_s - (?1 - (?2 - monotonic_ns) / 1e9)) > ?4",
-                (now_s, now_ns, self._boot, CLOCK_STEP_S),
+                "UPDATE entries SET wall_s = :now_s - (:now_ns - monotonic_ns) / 1e9"
+                " WHERE boot = :boot AND ABS(wall_s - (:now_s - (:now_ns - monotonic_ns) / 1e9)) > :step_s",
+                {"now_s": now_s, "now_ns": now_ns, "boot": self._boot, "step_s": CLOCK_STEP_S},
             )
             dropped = database.execute(
                 "DELETE FROM entries WHERE sequence > ?"

@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 
 
 class Hardware(Protocol):
-    """A decoder that may fail at any call, by ChildError. Then it is closed."""
+    """A decoder that may fail at any call, by ChildError. Then it is closed. `corrupt` counts damaged pictures."""
+
+    corrupt: int
 
     def is_ready(self) -> bool:
         """Return whether it has proved itself."""
@@ -86,7 +88,7 @@ class CameraDecoder:
 
     A stream begins in software. At its first key packet a process is started, which decodes a clip in hardware. At a
     later key packet the hardware takes over. If it fails or hangs, the software goes on, for this camera for good.
-    `counters` gets the packets that are lost then, up to the next key packet.
+    `counters` gets the pictures that are lost then, up to the next key packet.
     """
 
     def __init__(
@@ -107,6 +109,8 @@ class CameraDecoder:
         self._made_for: tuple[str, bytes | None] | None = None
         self._has_proved = False
         self._is_in_use = False
+        # packets that the hardware has taken, and whose pictures have not come yet
+        self._owed = 0
         self._is_lost = False
         self._is_fit: bool | None = None
         self._failure: str | None = None
@@ -131,8 +135,13 @@ class CameraDecoder:
             return self.finish()
         before = self._change_at_key() if self._ways and packet.is_keyframe else []
         if self._is_in_use and self._hardware is not None:
+            corrupt = self._hardware.corrupt
             try:
-                return before + self._hardware.decode(packet)
+                pictures = self._hardware.decode(packet)
+                damaged = self._hardware.corrupt - corrupt
+                self._drop("corrupt", damaged)
+                self._owed += 1 - len(pictures) - damaged
+                return before + pictures
             except ChildError as error:
                 self._fall_back(str(error))
         return before + self._decode_in_software(packet)
@@ -159,8 +168,7 @@ class CameraDecoder:
             return []
         if self._is_lost and not packet.is_keyframe:
             # it refers to a picture that only the hardware had
-            if self._counters is not None:
-                self._counters.drop("decoder")
+            self._drop("decoder", 1)
             return []
         self._is_lost = False
         pictures = self._context.decode(packet)
@@ -169,6 +177,10 @@ class CameraDecoder:
             if not self._is_fit:
                 self._report("its pictures are turned, or of a format or size that is decoded in software alone")
         return pictures
+
+    def _drop(self, reason: str, count: int) -> None:
+        if self._counters is not None and count:
+            self._counters.drop(reason, count)
 
     def _change_at_key(self) -> list[av.VideoFrame]:
         """Start the hardware, or let it take over. Return the pictures that the software still had."""
@@ -208,6 +220,7 @@ class CameraDecoder:
             pictures = context.decode(None)
         context.flush_buffers()  # the software begins anew where the hardware fails
         self._has_proved = self._is_in_use = True
+        self._owed = 0
         if self.status is not None and self._way is not None:
             self.status = replace(self.status, name=self._way.name, reason=None)
             log.info("pictures of %s are decoded by %s", self._codec, self._way.name)
@@ -216,6 +229,7 @@ class CameraDecoder:
     def _fall_back(self, problem: str) -> None:
         self._failure = f"{'' if self._way is None else self._way.name} failed: {problem}"
         self.close()
+        self._drop("decoder", max(0, self._owed))
         self._is_lost = True
         if self.status is not None:
             self.status = replace(self.status, failures=self.status.failures + 1)

@@ -14,6 +14,7 @@ from daemon.runtime.child_main import Failed
 from daemon.sources.decoding.clip import check_decoder
 from daemon.sources.decoding.context import HardwareContext
 from daemon.sources.decoding.layout import (
+    CORRUPT,
     DAMAGED,
     DECODE,
     FINISH,
@@ -78,7 +79,7 @@ class _Service:
             return
         number, picture = self._ready.popleft()
         if picture.is_corrupt:
-            self._write(Answer(DAMAGED))
+            self._write(Answer(CORRUPT))
         else:
             self._send(number, picture)
 

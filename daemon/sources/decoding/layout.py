@@ -25,8 +25,8 @@ FORMATS = ("yuv420p", "yuvj420p")
 # what a request asks for: decode a packet, return the next picture that has been decoded, or all that are left
 DECODE, NEXT, FINISH = range(3)
 
-# what an answer has: no picture, a picture, or none because the packet or the picture is damaged
-NOTHING, PICTURE, DAMAGED = range(3)
+# what an answer has: no picture, a picture, one that is damaged and not sent, or none because the packet is damaged
+NOTHING, PICTURE, CORRUPT, DAMAGED = range(4)
 
 
 @dataclass(frozen=True, slots=True)

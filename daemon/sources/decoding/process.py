@@ -19,6 +19,7 @@ from daemon.runtime.shared_memory import close_with, event_counter, read_only_me
 from daemon.sources.container import Packet
 from daemon.sources.decoding.decoder_main import serve
 from daemon.sources.decoding.layout import (
+    CORRUPT,
     DAMAGED,
     DECODE,
     FINISH,
@@ -55,11 +56,13 @@ Times = tuple[int | None, Fraction | None]
 class DecoderProcess:
     """Implements `Hardware`: one process that decodes the packets of one camera. Used by one thread at a time.
 
-    It ends with the thread that makes this object. Raises ChildError when no process can be started.
+    It ends with the thread that makes this object. `corrupt` counts pictures that were damaged, and left out.
+    Raises ChildError when no process can be started.
     """
 
     def __init__(self, codec: str, way: Way, extradata: bytes | None, answer_s: float = DECODE_S) -> None:
         self._answer_s = answer_s
+        self.corrupt = 0
         self._number = 0
         self._since_picture = 0
         self._times: dict[int, Times] = {}
@@ -102,6 +105,8 @@ class DecoderProcess:
 
     def decode(self, packet: Packet) -> list[av.VideoFrame]:
         """Return the pictures that are ready. Raises av.FFmpegError for a damaged packet, ChildError for a fault."""
+        if self._since_picture > MAX_WITHOUT_PICTURE:
+            raise ChildError(f"gives no picture for {self._since_picture} packets")
         data = bytes(packet)
         if len(data) > MAX_PACKET_BYTES:
             raise ChildError(f"a packet of {len(data)} bytes is too long")
@@ -115,8 +120,6 @@ class DecoderProcess:
         pictures = list(self._answers(request, packet.dts))
         if pictures:
             self._since_picture = 0
-        elif self._since_picture > MAX_WITHOUT_PICTURE:
-            raise ChildError(f"gives no picture for {self._since_picture} packets")
         return pictures
 
     def finish(self) -> list[av.VideoFrame]:
@@ -134,10 +137,13 @@ class DecoderProcess:
                 return
             if answer.kind == DAMAGED:
                 raise av.InvalidDataError(errno.EINVAL, "a picture cannot be decoded")
+            request = Request(NEXT)
+            if answer.kind == CORRUPT:
+                self.corrupt += 1
+                continue
             if answer.kind != PICTURE or not answer.is_valid:
                 raise ChildError("its process sends what is no picture")
             yield self._picture(answer, dts)
-            request = Request(NEXT)
         raise ChildError(f"gives more than {MAX_LEFT} pictures at once")
 
     def _ask(self, request: Request) -> Answer:

@@ -200,7 +200,7 @@ class _Reader:
         for decoded in self._decode(file, video.index, av.VideoFrame):
             at_ns = times.best_ns(pts_ns(decoded), ticks_ns(decoded.dts, decoded.time_base))
             if at_ns is None or decoded.is_corrupt:
-                self._drop("image", "no_time" if at_ns is None else "corrupt")
+                self._counters["image"].drop("no_time" if at_ns is None else "corrupt")
                 continue
             at_ns -= file.start_ns
             if rate.takes(at_ns):
@@ -213,7 +213,7 @@ class _Reader:
         for decoded in self._decode(file, audio.index, av.AudioFrame):
             at_ns = pts_ns(decoded)
             if at_ns is None:
-                self._drop("audio", "no_time")
+                self._counters["audio"].drop("no_time")
                 continue
             samples = to_samples(decoded, self._recording.channel)
             yield from _timed_blocks(cutter.push(samples, decoded.sample_rate, at_ns - file.start_ns))
@@ -230,7 +230,7 @@ class _Reader:
                 decoded = self._coded.decode(packet) if modality == "image" else packet.decode()
                 items = [item for item in decoded if isinstance(item, kind)]
             except av.FFmpegError:
-                self._drop(modality, "corrupt")
+                self._counters[modality].drop("corrupt")
                 damaged += 1
                 continue
             has_decoded = has_decoded or bool(items)
@@ -243,13 +243,10 @@ class _Reader:
         last_ns = -1
         for item in items:
             if item[0] < max(0, last_ns):
-                self._drop(modality, "out_of_order")
+                self._counters[modality].drop("out_of_order")
                 continue
             last_ns = item[0]
             yield item
-
-    def _drop(self, modality: Modality, reason: str) -> None:
-        self._counters[modality].drop(reason)
 
 
 def _wait(until_ns: int, stop: Event) -> None:

@@ -170,7 +170,19 @@ def test_numbers_go_on_without_a_gap_after_a_stop(tmp_path: Path) -> None:
     assert [entry.sequence for entry in again.reader.got] == [4]
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b'{"last":"x","unsaved":[],"unnoted":[]}', b"[1]", b"\xff", b"9" * 10])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{}",
+        b'{"last":"x","unsaved":[],"unnoted":[]}',
+        b'{"last":Infinity,"unsaved":[],"unnoted":[]}',
+        b'{"last":-1,"unsaved":[],"unnoted":[]}',
+        b"[1]",
+        b"\xff",
+        b"9" * 10,
+    ],
+)
 def test_a_copy_that_cannot_be_read_costs_what_it_had_and_no_number(
     content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -191,8 +203,20 @@ def test_without_room_in_memory_all_is_written(tmp_path: Path) -> None:
     shutil.rmtree(run.memory)
     run.memory.write_text("in the place of the directory")
     run.publish(1)
+    assert [entry.sequence for entry in run.reader.got] == [1, 2, 3]
     run.kill()
     assert [entry.sequence for entry in rows(run.path)] == [3]
+
+
+def test_a_run_without_a_directory_in_memory_repeats_no_number(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    run.publish(1)
+    run.kill()
+    keeper = StoreKeeper(run.path, "node", Counters())
+    writer = EventWriter(keeper, OutboxConfig(), Counters(), Inbox(), Reader(1000))
+    writer.keep_store()
+    assert writer.last == FIRST_RESERVED
+    keeper.close()
 
 
 def test_an_earlier_version_can_use_the_file(tmp_path: Path) -> None:

@@ -1,0 +1,49 @@
+"""The maintainer scripts of the Debian package, without a package: their language, and what they share with others."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from packages.deb import DEBIAN, MAINTAINER_SCRIPTS
+
+from daemon.config import places
+from tests.helpers.daemon import ROOT
+from tests.systemd.packaged import LATER
+
+STEPS = (DEBIAN / "steps.sh").read_text()
+
+
+@pytest.mark.parametrize("name", MAINTAINER_SCRIPTS)
+def test_a_script_is_one_for_the_shell_of_debian(tmp_path: Path, name: str) -> None:
+    text = (DEBIAN / name).read_text()
+    assert text.startswith("#!/bin/sh\n") and text.count("\n@STEPS@\n") == 1 and "\nset -e\n" in text
+    script = tmp_path / name
+    script.write_text(text.replace("@STEPS@", STEPS))
+    # an action that it does not know, as of a later dpkg: it does nothing
+    done = subprocess.run(["dash", script, "unknown-action"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_take_over_removes_all_that_scripts_install_installs() -> None:
+    install = (ROOT / "scripts/install").read_text()
+    (parts,) = re.findall(r"^readonly parts=\((.*)\)$", install, re.MULTILINE)
+    (removed,) = re.findall(r"for part in (daemon .*); do", STEPS)
+    assert sorted(removed.split()) == sorted([*parts.split(), ".venv"])
+    assert removed.split()[-1] == "scripts", "it tells whether the take-over was completed"
+    assert set(re.findall(r"/etc/(?:sysusers|udev)\S+", install)) <= set(
+        re.findall(r"/etc/(?:sysusers|udev)\S+", STEPS)
+    )
+
+
+def test_scripts_and_program_agree_on_places() -> None:
+    for name, path in (("settings", places.SERVICE_CONFIG.parent), ("state", places.SERVICE_STATE)):
+        assert f"\n{name}={path}\n" in STEPS
+    assert f"\npage_state={places.PAGE_STATE}\n" in STEPS
+    assert f"\nown_units={places.UNIT_DIRECTORY}\n" in STEPS
+
+
+def test_the_later_version_of_the_campaign_is_made_of_this_one() -> None:
+    for name, edits in LATER.items():
+        text = (ROOT / "daemon" / name).read_text()
+        assert [text.count(before) for before, _after in edits] == [1] * len(edits), name
