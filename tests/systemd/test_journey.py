@@ -121,13 +121,13 @@ def first_own_event(journey: Journey, steps: Steps, listener: Listener) -> None:
     with steps.step("the background of the place"):
         journey.wait(lambda: background(listener) >= NEEDED_BACKGROUND, "the place is known", KNOWN_S)
     with steps.step("five presses, until the label is ready"):
-        for number, recording in enumerate(recordings(KIND)[:PRESSES], 1):
+        for recording in recordings(KIND)[:PRESSES]:
             # it goes on until it is pressed, as what people teach does
             camera.loop(event_sound(recording))
             time.sleep(PRESS_S)
-            told = journey.perceptd("teach", LABEL, *(() if number == PRESSES else ("--no-wait",)))
+            journey.perceptd("teach", LABEL, "--no-wait")
             camera.loop(place)
-        assert f"{LABEL}: {PRESSES} presses" in told, told
+        journey.wait(lambda: is_ready(listener), "the label is ready", KNOWN_S)
     with steps.step("the first own event"):
         hear_own_event(journey, listener)
     steps.tell(f"{steps.total_s:6.1f} s  from the box to the first own event, typing aside")
@@ -150,6 +150,12 @@ def heard(journey: Journey, listener: Listener, label: str, sounds: list[Array])
                 return
             time.sleep(0.05)
     journey.wait(lambda: len(listener.starts(label)) > before, f"an event {label}; {listener.starts()[-5:]}", 1.0)
+
+
+def is_ready(listener: Listener) -> bool:
+    """Return whether the label is recognised, with all its presses."""
+    labels = {each["label"]: each for each in listener.latest("teaching").get("labels", [])}
+    return LABEL in labels and (labels[LABEL]["state"], labels[LABEL]["presses"]) == ("ready", PRESSES)
 
 
 def change_to(version: str, journey: Journey, steps: Steps, listener: Listener) -> None:
