@@ -25,7 +25,7 @@ SHOWN = sorted(
 
 
 def test_the_pages_show_commands() -> None:
-    assert ("README.md", "perceptd", "bundle get home") in SHOWN
+    assert ("README.md", "perceptd", "setup") in SHOWN
     assert ("README.md", "scripts/run", "--bundle home") in SHOWN
 
 
