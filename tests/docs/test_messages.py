@@ -22,7 +22,7 @@ STRINGS = "\n".join(constants())
 HEADERS = re.compile(r"^\| (Symptom|Message) \|", re.MULTILINE)
 TABLES = [
     section
-    for page in ("operations.md", "own-models.md", "page.md", "setup.md")
+    for page in ("troubleshooting.md", "own-models.md", "page.md", "setup.md")
     for section in sections(page).values()
     if HEADERS.search(section)
 ]
