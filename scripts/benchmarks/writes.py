@@ -66,7 +66,7 @@ class Written:
 def main() -> int:
     """Print the table; the exit code is 1 when a target is missed."""
     parser = argparse.ArgumentParser(prog="scripts/bench writes", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=20.0, help="how long the nodes are measured (default: 20)")
+    parser.add_argument("--minutes", type=float, default=60.0, help="how long the nodes are measured (default: 60)")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="measure with this bundle, do not build home")
     parser.add_argument(
         "--from", dest="from_dir", type=Path, default=SHARED_MODELS, metavar="DIR", help="models of home"

@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from packages.deb import build_deb, package_version, sbom_of
+from daemon.core.errors import Refused
+from daemon.publisher.artefacts import sbom_of_deb
+from packages.deb import build_deb, package_version
 from packages.image import NoImage, build_image
 from packages.image_context import write_addon
 from packages.provenance import write_provenance
@@ -64,7 +66,10 @@ def main() -> int:
     """Build, and return the exit code."""
     options = new_parser().parse_args()
     if changed := changed_files():
-        print(f"these packages differ from the commit {commit()}: {len(changed)} files have changed", file=sys.stderr)
+        print(f"{len(changed)} files differ from the commit {commit()}, among them {changed[0]}", file=sys.stderr)
+        if options.sign_release is not None:
+            print("no release is signed of files that no commit has: commit them first", file=sys.stderr)
+            return 1
     targets = [target_named(name) for name in options.target or [target.name for target in TARGETS]]
     try:
         if options.image or options.addon:
@@ -73,7 +78,7 @@ def main() -> int:
         built = []
         for target in targets:
             deb = build_deb(target, options.out, CACHE)
-            sbom = sbom_of(deb)
+            sbom = sbom_of_deb(deb) or b""
             deb.with_suffix(".cdx.json").write_bytes(sbom)
             if options.sign_release is not None:
                 parameters = {"target": target.name, "version": package_version(target)}
@@ -82,7 +87,7 @@ def main() -> int:
             built.append((target, deb))
         repository = options.out / "apt"
         write_repository(built, repository, commit_time_s(), options.sign_apt)
-    except (NoImage, NoWheels) as error:
+    except (NoImage, NoWheels, OSError, Refused) as error:
         print(error, file=sys.stderr)
         return 1
     except subprocess.CalledProcessError as error:

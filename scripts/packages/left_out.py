@@ -18,6 +18,7 @@ LEFT_OUT = {
     "ai_edge_litert/tools/apply_plugin_main": "compiles models for NPUs on a desk",
     "ai_edge_litert/vendors/*": "drivers of NPUs, which the daemon has no use for",
     "numpy/distutils/*": "builds extensions",
+    "securesystemslib/_vendor/ed25519/test_data/*": "tests of libraries",
     "pydantic/v1/*": "the interface of pydantic 1",
 }
 

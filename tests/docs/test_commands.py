@@ -10,7 +10,9 @@ from daemon.cli.parser import parse
 from tests.docs.pages import DOCS, ROOT
 
 # within a block of code, after a prompt, and after sudo or sudo -u USER
-COMMAND = re.compile(r"^(?:\$ )?(?:sudo )?(?:-u \w+ )?(perceptd|scripts/run)(?: ([a-z-].*))?$", re.MULTILINE)
+COMMAND = re.compile(
+    r"^(?:\$ )?(?:sudo )?(?:-u \w+ )?(perceptd|scripts/run)(?: (?!is installed)([a-z-].*))?$", re.MULTILINE
+)
 BLOCK = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 SHOWN = sorted(

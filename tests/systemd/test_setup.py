@@ -2,11 +2,10 @@
 
 import json
 from collections.abc import Iterator
-from functools import partial
 
 import pytest
 
-from tests.helpers.mosquitto import Mosquitto, free_port, wait_until
+from tests.helpers.mosquitto import Mosquitto, free_port
 from tests.helpers.nspawn import Guest
 from tests.helpers.rtsp import rtsp_camera
 from tests.helpers.terminal import AtTerminal
@@ -87,27 +86,6 @@ def test_a_person_sets_up_the_service_and_follows_the_link_to_its_page(machine: 
         assert "the service runs: recognising: 1 stream" in terminal.shown
         assert "open it    http://localhost:" in terminal.shown
         assert state(machine) == "active\nenabled"
-
-
-def test_ctrl_c_brings_the_service_back(machine: Guest) -> None:
-    machine.run("systemctl", "start", "perceptd.service")
-    given = ["--node", "hall", "--stream", "door", "--camera", "/opt/perceptd/models/digits/demo/clip.mp4"]
-    given += ["--microphone", "camera", "--broker", "127.0.0.1:1", "--username", "", "--bundle", "digits"]
-    with AtTerminal([*machine.command("perceptd"), "setup", *given]) as terminal:
-        terminal.answer("on the local network?", "no")
-        terminal.answer("Write it?")
-        terminal.expect("the service stops meanwhile")
-        # no broker answers there
-        terminal.expect("Some of it does not work yet")
-        assert not state(machine).startswith("active")
-        terminal.interrupt()
-        # Ctrl-C ends nsenter too, so its exit code says nothing
-        terminal.expect("ended: /etc/perceptd/config.yaml is written")
-        wait_until(partial(_is_active, machine), "the service runs again")
-
-
-def _is_active(machine: Guest) -> bool:
-    return state(machine).startswith("active")
 
 
 def setup(machine: Guest, *arguments: str) -> dict:

@@ -33,7 +33,8 @@ _NUMBER = re.compile(r"\d{1,5}(?:\.\d{1,3})?(?:%|ms|s|MB|GHz|x\d{1,4})?")
 _PROCESSOR_NUMBER = re.compile(r"(?:[A-Z]?\d{1,5}[A-Z]{0,2}|i[3579]-\d{4,5}[A-Z]{0,2}|\d{1,2}-Core|\d\.\d{1,2}GHz|v\d)")
 _BOARD_NUMBER = re.compile(r"\d{1,3}[A-Z]?(?:\.\d)?|[A-Z]\d{1,2}")
 _SIGNAL = re.compile(r"SIG[A-Z]{2,6}")
-_VERSION = re.compile(r"\d{1,4}(?:\.\d{1,5}){0,2}")
+_VERSION = re.compile(r"\d{1,4}(?:\.\d{1,5}){0,2}(?=$|[.+~ -]|rc)")
+_KERNEL = re.compile(r"\d{1,2}\.\d{1,3}(?:\.\d{1,4})?(?=$|[+~-])")
 _EDGES = " \t\n.,:;()[]\"'`"
 
 
@@ -60,11 +61,11 @@ def version(text: str | None) -> str | None:
 
 def kernel(text: str) -> str | None:
     """Return the release of a kernel: its number, and the flavours of distributions. The builder's name is left out."""
-    number = version(text)
+    number = _KERNEL.match(text)
     if number is None:
         return None
-    flavours = [part for part in re.split(r"[-+.~]", text[len(number) :]) if part in FLAVOURS]
-    return "-".join([number, *flavours])
+    flavours = [part for part in re.split(r"[-+.~]", text[number.end() :]) if part in FLAVOURS]
+    return "-".join([number.group(), *flavours])
 
 
 def one_of(text: str, listed: Set[str]) -> str | None:
