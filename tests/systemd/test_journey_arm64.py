@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from packages.deb import build_deb
+from packages.deb import UNCOMPRESSED, build_deb
 from packages.targets import Target, target_named
 
 from daemon import __version__
 from daemon.core.records import Array
 from tests.helpers.cache import DIRECTORY
 from tests.helpers.campaign import IS_CAMPAIGN
-from tests.helpers.debs import UNCOMPRESSED
 from tests.helpers.emulated import COMMAND_S, Emulated, emulated_debian
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.place_sounds import write_sound
@@ -44,7 +43,7 @@ def system(
 ) -> Iterator[tuple[Target, Emulated, Path]]:
     """An emulated Debian, and the package for it."""
     target, directory = target_named(request.param), tmp_path_factory.mktemp(request.param)
-    deb = build_deb(target, directory, DIRECTORY / "wheels", (UNCOMPRESSED,))
+    deb = build_deb(target, directory, DIRECTORY / "wheels", UNCOMPRESSED)
     with emulated_debian(target.suite, directory) as emulated:
         yield target, emulated, deb
 
