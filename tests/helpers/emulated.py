@@ -79,14 +79,34 @@ def _registered(emulator: Path) -> Iterator[None]:
 def _extract_emulator(target: Path) -> None:
     """Fetch the emulator of Debian 13 without installing it."""
     root = target.with_name(f"{target.name}.root")
-    _run(["mmdebstrap", "--quiet", "--variant=extract", f"--include={EMULATOR_PACKAGE}", "trixie", str(root)])
+    _run(
+        [
+            "unshare",
+            "--mount",
+            "mmdebstrap",
+            "--quiet",
+            "--variant=extract",
+            f"--include={EMULATOR_PACKAGE}",
+            "trixie",
+            str(root),
+        ]
+    )
     target.mkdir()
     shutil.copy(root / "usr/bin/qemu-aarch64", target)
     shutil.rmtree(root)
 
 
 def _make_debian(suite: str, root: Path) -> None:
-    command = ["mmdebstrap", "--quiet", "--skip=check/qemu", "--architectures=arm64", "--variant=minbase"]
+    # in a mount namespace of its own: what it mounts in the image does not outlive a killed test
+    command = [
+        "unshare",
+        "--mount",
+        "mmdebstrap",
+        "--quiet",
+        "--skip=check/qemu",
+        "--architectures=arm64",
+        "--variant=minbase",
+    ]
     _run([*command, f"--include={','.join(PACKAGES)}", suite, str(root)])
 
 

@@ -160,7 +160,17 @@ def _check_host() -> None:
 
 
 def _make_debian(suite: str, packages: Sequence[str], root: Path) -> None:
-    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", suite, str(root)]
+    # in a mount namespace of its own: what it mounts in the image does not outlive a killed test
+    command = [
+        "unshare",
+        "--mount",
+        "mmdebstrap",
+        "--quiet",
+        "--variant=minbase",
+        f"--include={','.join(packages)}",
+        suite,
+        str(root),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
 
