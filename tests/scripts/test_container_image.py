@@ -17,8 +17,13 @@ from pathlib import Path
 import pytest
 import yaml
 from packages.image import build_image
+from packages.provenance import sign_image
+from packages.source import commit
 from packages.targets import TARGETS, Target
 
+from daemon.publisher.public_keys import read_public_keys
+from daemon.publisher.verification import verify_file
+from tests.helpers.artefacts import release_key
 from tests.helpers.cache import DIRECTORY
 from tests.helpers.campaign import IS_CAMPAIGN
 from tests.helpers.container import Engine, Options, Running, engine
@@ -156,6 +161,13 @@ def is_healthy(container: Running) -> bool:
 def test_two_builds_give_the_same_bytes(archive: Path, tmp_path: Path) -> None:
     again = build_image(target(), tmp_path, DIRECTORY / "wheels")
     assert again.read_bytes() == archive.read_bytes()
+
+
+def test_a_signed_image_is_followed_back_to_its_commit(archive: Path, tmp_path: Path) -> None:
+    private, public = release_key(tmp_path)
+    sign_image(archive, target(), private)
+    found = verify_file(archive, read_public_keys(public), None, commit())
+    assert {"av", "numpy"} <= {each.name for each in found.components}
 
 
 def test_the_image_says_what_it_is(podman: Engine, image: str) -> None:
