@@ -36,6 +36,8 @@ KNOWN_S, IDLE_S = 900.0, 60.0
 LABEL, KIND = "the cock crows", "rooster"
 BARKS, OF_THE_PLACE, PLACE_S = "dog", ("rain", "clock_tick", "coughing", "airplane"), 300.0
 PRESSES = 5
+# how long an event is waited for before another recording is played
+BETWEEN_S = 6.0
 
 
 @pytest.fixture(scope="module", params=SUITES)
@@ -131,7 +133,7 @@ def first_own_event(journey: Journey, steps: Steps, listener: Listener) -> None:
 
 def hear_own_event(journey: Journey, listener: Listener) -> None:
     """Play what the label was not taught with, until the node has heard it."""
-    heard(journey, listener, LABEL, [event_sound(path) for path in recordings(KIND)[PRESSES : 2 * PRESSES]])
+    heard(journey, listener, LABEL, [event_sound(path) for path in recordings(KIND)[PRESSES:]])
 
 
 def heard(journey: Journey, listener: Listener, label: str, sounds: list[Array]) -> None:
@@ -139,7 +141,7 @@ def heard(journey: Journey, listener: Listener, label: str, sounds: list[Array])
     before = len(listener.starts(label))
     for sound in sounds:
         journey.camera.play(sound)
-        deadline_s = time.monotonic() + EVENT_S / len(sounds)
+        deadline_s = time.monotonic() + BETWEEN_S
         while time.monotonic() < deadline_s:
             if len(listener.starts(label)) > before:
                 return
