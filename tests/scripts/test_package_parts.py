@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from packages.completions import completion
+from packages.deb import QUICK, pack
 from packages.left_out import LEFT_OUT, is_left_out
 from packages.manpages import leaves, man_page
 from packages.stripped import is_loadable
@@ -127,3 +128,16 @@ echo "${{COMPREPLY[@]}}"
 """
     done = subprocess.run(["bash", "-c", program], check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["get"]
+
+
+def test_a_build_that_is_cut_off_leaves_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # stands for a dpkg-deb that is ended while it writes
+    program = tmp_path / "dpkg-deb"
+    program.write_text('#!/bin/sh\nshift $(($# - 1))\necho half >"$1"\nkill -KILL $$\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    file = tmp_path / "perceptd_1_all.deb"
+    with pytest.raises(subprocess.CalledProcessError):
+        pack(tmp_path, file, QUICK)
+    assert not file.exists()
+    assert [path.read_text() for path in tmp_path.glob("*.deb*")] == ["half\n"]
