@@ -289,7 +289,8 @@ def test_the_add_on_takes_its_broker_from_supervisor_and_gives_up_root(
             assert re.search(rf"^Uid:\s{USER}\s{USER}\s{USER}\s{USER}$", told, re.MULTILINE)
             # the token of Supervisor is for the first program alone
             looking = 'for p in /proc/[0-9]*; do grep -qz "^ru[n]$" $p/cmdline && cat $p/environ; done; true'
-            node = container.run("sh", "-c", looking).stdout
+            as_user = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups")
+            node = container.run(*as_user, "sh", "-c", looking).stdout
             assert "/data/state" in node
             assert TOKEN not in node
             ingress = {"X-Ingress-Path": "/api/hassio_ingress/k", "X-Remote-User-Id": "4711"}
