@@ -63,6 +63,8 @@ def alone(place: Place) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise Refused(f"{directory}: another perceptd setup is running for it; end that one first") from error
+        except OSError:
+            pass  # NFS locks no directory: there people see to it themselves
         yield
     finally:
         os.close(descriptor)
