@@ -37,10 +37,10 @@ def devices(options: argparse.Namespace) -> int:
             listed["network_cameras"] = [dataclasses.asdict(camera) for camera in of_network]
         print(json.dumps(listed, indent=2))
     else:
-        _show("cameras", list(map(str, cameras)))
-        _show("microphones", list(map(str, microphones)))
+        show("cameras", list(map(str, cameras)))
+        show("microphones", list(map(str, microphones)))
         if options.network:
-            _show("cameras of the network", [line_of(camera) for camera in of_network])
+            show("cameras of the network", [line_of(camera) for camera in of_network])
     for each in troubles:
         print(each, file=sys.stderr)
     return 1 if troubles else 0
@@ -52,7 +52,8 @@ def line_of(camera: FoundCamera) -> str:
     return f"{camera.device or camera.onvif}  ({', '.join(filter(None, (camera.name, camera.details, sound, login)))})"
 
 
-def _show(title: str, lines: list[str]) -> None:
+def show(title: str, lines: list[str]) -> None:
+    """Print a list, without control characters."""
     print(f"{title}:" if lines else f"{title}: none found")
     for line in lines:
         # devices and hosts of the network name themselves

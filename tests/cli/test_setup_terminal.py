@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from daemon.cli.devices import show
 from daemon.cli.setup_terminal import Console, Log, harmless
 
 
@@ -34,3 +35,8 @@ def test_a_terminal_without_a_character_shows_a_question_mark(monkeypatch: pytes
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="latin-1"))
     Console().say("Küche 厨房")
     assert written.getvalue() == "Küche ??\n".encode("latin-1")
+
+
+def test_a_list_of_devices_shows_a_name_that_acts_on_the_terminal_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    show("cameras", ["/dev/video0  (Yard\x1b]52;c;cm0gLXJm\x07)"])
+    assert capsys.readouterr().out == "cameras:\n  /dev/video0  (Yard�]52;c;cm0gLXJm�)\n"
