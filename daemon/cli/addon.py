@@ -20,7 +20,8 @@ from daemon import __version__
 from daemon.cli.addon_config import Broker, BrokerAnswer, Options, config_of
 from daemon.cli.container import PROGRAM, start
 from daemon.config.places import SERVICE_CONFIG
-from daemon.core.document import dump_document, load_document
+from daemon.core.document import load_document
+from daemon.core.dumper import dump_document
 from daemon.core.errors import EXIT_REFUSED, PerceptdError, Refused
 from daemon.core.files import read_bounded, replace_file
 from daemon.mqtt.broker.credentials import CREDENTIALS
