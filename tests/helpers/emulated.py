@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.cache import cached, key_of
+from tests.helpers.nspawn import MMDEBSTRAP
 
 EMULATOR_PACKAGE = "qemu-user-static"
 PACKAGES = ("python3", "libportaudio2", "libstdc++6", "systemd")
@@ -79,14 +80,14 @@ def _registered(emulator: Path) -> Iterator[None]:
 def _extract_emulator(target: Path) -> None:
     """Fetch the emulator of Debian 13 without installing it."""
     root = target.with_name(f"{target.name}.root")
-    _run(["mmdebstrap", "--quiet", "--variant=extract", f"--include={EMULATOR_PACKAGE}", "trixie", str(root)])
+    _run([*MMDEBSTRAP, "--variant=extract", f"--include={EMULATOR_PACKAGE}", "trixie", str(root)])
     target.mkdir()
     shutil.copy(root / "usr/bin/qemu-aarch64", target)
     shutil.rmtree(root)
 
 
 def _make_debian(suite: str, root: Path) -> None:
-    command = ["mmdebstrap", "--quiet", "--skip=check/qemu", "--architectures=arm64", "--variant=minbase"]
+    command = [*MMDEBSTRAP, "--skip=check/qemu", "--architectures=arm64", "--variant=minbase"]
     _run([*command, f"--include={','.join(PACKAGES)}", suite, str(root)])
 
 
