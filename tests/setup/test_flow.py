@@ -260,6 +260,15 @@ def test_a_service_that_fails_says_where_to_look(tmp_path: Path) -> None:
     assert "the service is failed: no" in person.transcript and "journalctl -u perceptd" in person.transcript
 
 
+def test_a_link_that_leads_nowhere_is_told_with_the_reason(tmp_path: Path) -> None:
+    person, commands = Person(), Installed()
+    done = finish(tmp_path, person, commands, None, tmp_path / "c")
+    assert done.link() == "http://localhost:8099/link/abc" and person.transcript == ""
+    commands.link_remark = "but the page cannot listen on 127.0.0.1:8099: Address already in use\n"
+    assert done.link() == "http://localhost:8099/link/abc"
+    assert "a link, but the page cannot listen on 127.0.0.1:8099: Address already in use" in person.transcript
+
+
 def test_without_a_service_the_way_to_run_it_is_told(tmp_path: Path) -> None:
     person, config = Person(), tmp_path / "config.yaml"
     done = finish(tmp_path, person, Installed(), None, config)
