@@ -17,7 +17,7 @@ import numpy as np
 from daemon.bundle.encoder_specs import NAME
 from daemon.core.errors import TeachingError
 from daemon.core.records import Array
-from daemon.teaching.packed import SCALE_BYTES, deflate, inflate, levels, vector_of
+from daemon.teaching.packed import deflate, inflate, levels, packed_bytes, vector_of
 from daemon.teaching.records import StoredMoment
 
 MAX_MOMENTS = 64
@@ -71,7 +71,7 @@ def from_bytes(content: object) -> list[StoredMoment]:
     (length,) = _LENGTH.unpack_from(content)
     header = _header(content[_LENGTH.size : _LENGTH.size + length])
     rest = content[_LENGTH.size + length :]
-    bytes_of = _packed_bytes if is_packed else _plain_bytes
+    bytes_of = packed_bytes if is_packed else _plain_bytes
     if len(rest) != sum(bytes_of(size) for _time_ms, lengths in header for size in lengths.values()):
         raise BadBytes("its embeddings are cut off")
     read = vector_of if is_packed else _numbers
@@ -79,7 +79,7 @@ def from_bytes(content: object) -> list[StoredMoment]:
     for time_ms, lengths in header:
         vectors = {}
         for name, size in lengths.items():
-            vectors[name] = read(rest[at : at + bytes_of(size)])
+            vectors[name] = read(rest[at : at + bytes_of(size)], size)
             at += bytes_of(size)
         moments.append(StoredMoment(time_ms, vectors))
     if problem := _moments_problem(moments):
@@ -147,11 +147,7 @@ def _plain_bytes(size: int) -> int:
     return size * _NUMBERS.itemsize
 
 
-def _packed_bytes(size: int) -> int:
-    return size + SCALE_BYTES
-
-
-def _numbers(content: bytes) -> Array:
+def _numbers(content: bytes, _size: int) -> Array:
     return np.frombuffer(content, _NUMBERS).astype(np.float32)
 
 

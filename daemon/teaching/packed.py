@@ -1,4 +1,4 @@
-"""Embeddings as few bytes: each number is one of 64 levels, and all bytes are deflated. Pure.
+"""Embeddings as few bytes: each number of a long vector is one of 64 levels, and all bytes are deflated. Pure.
 
 Levels are even, and one of them is 0. The encoders of most bundles give one of 256 values themselves, many of them 0.
 """
@@ -11,16 +11,21 @@ import numpy as np
 from daemon.core.records import Array
 
 LEVELS = 63
+# A vector of so many numbers may be scores alone. The small ones count too, so it stays float32.
+EXACT = 1024
 DEFLATE_LEVEL = 9
 WINDOW_BITS = -15  # without zlib's own header and checksum
 
 # the step between two levels, and the level that is 0
 _SCALE = struct.Struct("<fB")
 SCALE_BYTES = _SCALE.size
+_NUMBERS = np.dtype("<f4")
 
 
 def levels(vector: Array) -> bytes:
-    """Return a finite vector (n,) as SCALE_BYTES + n bytes. Each number is at most half a step away from its own."""
+    """Return a finite vector (n,) as `packed_bytes(n)` bytes. Each number is at most half a step away from its own."""
+    if len(vector) <= EXACT:
+        return vector.astype(_NUMBERS).tobytes()
     numbers = vector.astype(np.float64)
     lowest, highest = min(0.0, float(numbers.min())), max(0.0, float(numbers.max()))
     step = float(np.float32((highest - lowest) / LEVELS)) or 1.0  # all zeros, or as good as that
@@ -29,8 +34,15 @@ def levels(vector: Array) -> bytes:
     return _SCALE.pack(step, zero) + found.tobytes()
 
 
-def vector_of(content: bytes) -> Array:
+def packed_bytes(size: int) -> int:
+    """Return how many bytes `levels` makes of a vector of this size."""
+    return size * _NUMBERS.itemsize if size <= EXACT else SCALE_BYTES + size
+
+
+def vector_of(content: bytes, size: int) -> Array:
     """Return the float32 vector of what `levels` has made. Hostile bytes give numbers that are not finite."""
+    if size <= EXACT:
+        return np.frombuffer(content, _NUMBERS).astype(np.float32)
     step, zero = _SCALE.unpack_from(content)
     found = np.frombuffer(content, np.uint8, offset=SCALE_BYTES).astype(np.float32)
     with np.errstate(over="ignore", invalid="ignore"):

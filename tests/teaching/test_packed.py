@@ -20,12 +20,13 @@ from daemon.teaching.blobs import (
     from_bytes,
     to_bytes,
 )
-from daemon.teaching.packed import LEVELS, SCALE_BYTES, deflate, levels
+from daemon.teaching.packed import EXACT, LEVELS, deflate, levels
 from daemon.teaching.records import StoredMoment
 
 RNG = np.random.default_rng(7)
 FINGERPRINT, OTHER = "15f877a68fc4ddf2" + "a" * 48, "15f877a68fc4ddf3" + "a" * 48
-GOOD = levels(np.array([0.0, 1.0, -1.0], np.float32))
+LONG = EXACT + 3
+GOOD = levels(np.resize(np.array([0.0, 1.0, -1.0], np.float32), LONG))
 
 
 def packed(header: object, body: bytes) -> bytes:
@@ -43,17 +44,24 @@ def packed(header: object, body: bytes) -> bytes:
         np.full(3, 7.5),
         np.array([1e30, 0.0, -1e30]),
         np.array([1e-42, 0.0]),
-        np.array([3.0]),
+        np.full(1, 3.0),
     ],
-    ids=["both signs", "mostly zeros", "negative", "zeros", "constant", "large", "smallest", "one"],
+    ids=["both signs", "mostly zeros", "negative", "zeros", "constant", "large", "smallest", "positive"],
 )
 def test_a_number_moves_by_half_a_step_at_most_and_zero_stays_zero(vector: Array) -> None:
-    vector = vector.astype(np.float32)
+    vector = np.resize(vector, EXACT + 1).astype(np.float32)
     (found,) = from_bytes(to_bytes([StoredMoment(0, {"ear": vector})], is_packed=True))
     step = (max(0.0, float(vector.max())) - min(0.0, float(vector.min()))) / LEVELS
     assert found.vectors["ear"].dtype == np.float32
     assert found.vectors["ear"] == pytest.approx(vector, abs=max(1e-40, 1.01 * step))
     assert (found.vectors["ear"][vector == 0] == 0).all()
+
+
+def test_a_short_vector_stays_as_it_is() -> None:
+    """It may be scores: of a sign that a bundle takes for nothing, all are small, and tell it all the same."""
+    scores = np.resize(np.array([0.99, 1e-5, 3e-7, 0.0], np.float32), EXACT)
+    (found,) = from_bytes(to_bytes([StoredMoment(0, {"ear": scores})], is_packed=True))
+    assert np.array_equal(found.vectors["ear"], scores)
 
 
 def test_several_moments_keep_their_times_and_encoders_and_are_small() -> None:
@@ -75,21 +83,23 @@ def test_several_moments_keep_their_times_and_encoders_and_are_small() -> None:
         MAGIC + b"\xff" * 20,
         MAGIC + deflate(b""),
         MAGIC + deflate(b"\x01\x02"),
-        packed([[0, {"ear": 3}]], GOOD)[:-1],
-        packed([[0, {"ear": 3}]], GOOD) + b"x",
-        packed([[0, {"ear": 3}]], GOOD[:-1]),
-        packed([[0, {"ear": 2}]], GOOD),
-        packed([[0, {"ear": 0}]], GOOD[:SCALE_BYTES]),
+        packed([[0, {"ear": LONG}]], GOOD)[:-1],
+        packed([[0, {"ear": LONG}]], GOOD) + b"x",
+        packed([[0, {"ear": LONG}]], GOOD[:-1]),
+        packed([[0, {"ear": LONG - 1}]], GOOD),
+        packed([[0, {"ear": 0}]], b""),
         packed([[0, {"ear": -5}]], b""),
         packed([[0, {"ear": 2.5}]], GOOD),
         packed([[0, {"ear": 70_000}]], b"\0" * 70_005),
-        packed([[-1, {"ear": 3}]], GOOD),
+        packed([[-1, {"ear": LONG}]], GOOD),
         packed([[0, {"Ear!": 3}]], GOOD),
         packed([], b""),
-        packed({"ear": 3}, GOOD),
-        packed([[0, {"ear": 3}]], struct.pack("<fB", np.nan, 0) + b"\1\2\3"),
-        packed([[0, {"ear": 3}]], struct.pack("<fB", np.inf, 0) + b"\0\1\2"),
-        packed([[0, {"ear": 3}]], struct.pack("<fB", 3e38, 0) + b"\0\1\2"),
+        packed({"ear": LONG}, GOOD),
+        packed([[0, {"ear": LONG}]], struct.pack("<fB", np.nan, 0) + bytes(LONG)),
+        packed([[0, {"ear": LONG}]], struct.pack("<fB", np.inf, 0) + b"\2" * LONG),
+        packed([[0, {"ear": LONG}]], struct.pack("<fB", 3e38, 0) + b"\2" * LONG),
+        packed([[0, {"ear": 3}]], b"\0" * 11),
+        packed([[0, {"ear": 3}]], np.full(3, np.inf, np.float32).tobytes()),
     ],
 )
 def test_hostile_bytes_are_refused(content: bytes) -> None:
