@@ -5,7 +5,6 @@ import grp
 import json
 import logging
 import os
-import signal
 import socket
 import sys
 import time
@@ -22,10 +21,12 @@ from daemon.core.errors import Refused
 from daemon.core.secret_files import read_secret
 from daemon.doctor.service_user import USER, find_service
 from daemon.setup.answers import Given, missing, with_given
+from daemon.setup.asking import Terminal
 from daemon.setup.choices import Choices, choices_of
 from daemon.setup.commands import Children
 from daemon.setup.finish import Finish, ServiceState
 from daemon.setup.flow import Outcome, Ports, Setup, Stopped
+from daemon.setup.interrupts import interrupts
 from daemon.setup.plan import Before, read_before
 from daemon.setup.questions import Questions, fresh_choices
 from daemon.setup.search import Search
@@ -45,8 +46,7 @@ perceptd setup --help tells all of them"""
 
 def setup(options: argparse.Namespace) -> int:
     """Set up a node, as `run_setup` does. A shutdown, and a terminal that is closed, end it as Ctrl-C does."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    interrupts.handle()
     return run_setup(options)
 
 
@@ -87,14 +87,15 @@ def run_setup(options: argparse.Namespace) -> int:
         state = finish.start(starts=starts, asks=asks, ran=pause.ran)
         pause.forget()
     except (KeyboardInterrupt, EOFError):
-        terminal.say(f"\nended: {f'{place.config} is written' if course.has_written else 'nothing was written'}")
+        _try_to_say(
+            terminal, f"\nended: {f'{place.config} is written' if course.has_written else 'nothing was written'}"
+        )
         return EXIT_INTERRUPTED
     except Stopped as error:
         terminal.say(str(error))
         return 1
     finally:
-        with suppress(Refused):
-            pause.end()
+        _bring_back(pause, terminal)
     link = finish.link() if state in ("recognises", "failed") else None
     if options.json:
         print(json.dumps(report(place, outcome, state, link), indent=2, ensure_ascii=False))
@@ -176,6 +177,20 @@ def report(place: Place, outcome: Outcome, state: ServiceState, link: str | None
         "service": state,
         "page_link": link,
     }
+
+
+def _bring_back(pause: Pause, terminal: Terminal) -> None:
+    """Start the service again where setup has stopped it."""
+    try:
+        pause.end()
+    except Refused as error:
+        _try_to_say(terminal, f"the service is not running: {error}\nStart it: sudo systemctl start perceptd")
+
+
+def _try_to_say(terminal: Terminal, text: str) -> None:
+    """Print text, unless the terminal was closed."""
+    with suppress(OSError):
+        terminal.say(text)
 
 
 def _secret(file: Path | None, option: str) -> str | None:

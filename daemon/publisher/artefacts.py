@@ -19,16 +19,30 @@ from daemon.bundle.manifest import MANIFEST
 from daemon.bundle.release import MAX_BUNDLE_BYTES, MAX_FILES
 from daemon.core.errors import Refused
 from daemon.core.files import open_regular
+from daemon.core.text import clean
 
 # where the SBOM lies in a package or an image
 SBOM_PATH = "opt/perceptd/evidence/bom.cdx.json"
+MAX_REASON_CHARS = 200
 MAX_SBOM_BYTES = 16 * 1024 * 1024
+
+# of the packed list of a tar: a name, a comment. The library reads each at once
+MAX_RECORD_BYTES = 1024 * 1024
 
 AR_MAGIC, AR_HEADER_BYTES = b"!<arch>\n", 60
 CHUNK_BYTES = 1 << 20
 
-# what libraries raise for an archive that is damaged
-DAMAGED = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError, ValueError)
+# what libraries raise for an archive that is damaged; RuntimeError: encrypted, or packed in a way that is not known
+DAMAGED = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    lzma.LZMAError,
+    zlib.error,
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
 
 
 class Files(Protocol):
@@ -36,6 +50,18 @@ class Files(Protocol):
 
     def open(self, path: str, sha256: str, /) -> IO[bytes] | None:
         """Open a file by its path in the bundle; None: there is none. Raises OSError."""
+
+
+class Member(tarfile.TarInfo):
+    """A member of a tar from outside. A header that would take all memory is an error."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "Member":
+        """Read a header. Raises ValueError for one with too long a name or comment."""
+        member = super().frombuf(buf, encoding, errors)
+        if member.size < 0 or (not member.isfile() and member.size > MAX_RECORD_BYTES):
+            raise ValueError(f"a part of it claims to have {member.size} bytes")
+        return member
 
 
 class Directory:
@@ -60,6 +86,8 @@ class ZipFiles:
     def __init__(self, archive: zipfile.ZipFile) -> None:
         """Find the directory in it that has the manifest."""
         self._archive = archive
+        members = archive.infolist()
+        _check_size(len(members), sum(member.file_size for member in members))
         self._base = _base(archive.namelist())
 
     def open(self, path: str, _sha256: str, /) -> IO[bytes] | None:
@@ -115,10 +143,10 @@ def bundle_at(path: Path) -> Iterator[Files]:
                     yield ZipFiles(archive)
             else:
                 file.seek(0)
-                with tarfile.open(fileobj=file) as packed:
+                with tarfile.open(fileobj=file, tarinfo=Member) as packed:
                     yield TarFiles(packed)
     except DAMAGED as error:
-        raise Refused(f"{path}: cannot be read as a zip or tar of a bundle: {error}") from error
+        raise Refused(f"{path}: cannot be read as a zip or tar of a bundle: {_reason(error)}") from error
 
 
 def sbom_of_deb(path: Path) -> bytes | None:
@@ -133,7 +161,7 @@ def sbom_of_deb(path: Path) -> bytes | None:
                     return _sbom_in(file)
                 file.seek(size + size % 2, os.SEEK_CUR)
     except DAMAGED as error:
-        raise Refused(f"{path}: the Debian package cannot be read: {error}") from error
+        raise Refused(f"{path}: the Debian package cannot be read: {_reason(error)}") from error
     return None
 
 
@@ -143,7 +171,7 @@ def sbom_of_image(path: Path) -> bytes | None:
     Both forms are read, that of OCI and that of docker. Raises Refused when the archive cannot be read.
     """
     try:
-        with open_regular(path) as file, tarfile.open(fileobj=file) as archive:
+        with open_regular(path) as file, tarfile.open(fileobj=file, tarinfo=Member) as archive:
             for _, member in _members(archive):
                 layer = archive.extractfile(member)
                 try:
@@ -153,12 +181,12 @@ def sbom_of_image(path: Path) -> bytes | None:
                 if found is not None:
                     return found
     except DAMAGED as error:
-        raise Refused(f"{path}: the image cannot be read: {error}") from error
+        raise Refused(f"{path}: the image cannot be read: {_reason(error)}") from error
     return None
 
 
 def _sbom_in(file: IO[bytes]) -> bytes | None:
-    with tarfile.open(fileobj=file, mode="r|*") as archive:
+    with tarfile.open(fileobj=file, mode="r|*", tarinfo=Member) as archive:
         for member in archive:
             if member.name.removeprefix("./") == SBOM_PATH and member.isfile():
                 if member.size > MAX_SBOM_BYTES:
@@ -169,11 +197,21 @@ def _sbom_in(file: IO[bytes]) -> bytes | None:
 
 
 def _members(archive: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo]]:
+    size = 0
     for count, member in enumerate(archive):
-        if count > 2 * MAX_FILES:
-            raise ValueError(f"it has more than {2 * MAX_FILES} members")
+        size += member.size
+        # a comment may have changed the size that its header has
+        if member.size < 0:
+            raise ValueError(f"a part of it claims to have {member.size} bytes")
+        _check_size(count, size)
         if member.isfile():
             yield member.name, member
+
+
+def _check_size(members: int, size: int) -> None:
+    """Raise ValueError for more than a bundle or an image has."""
+    if members > 2 * MAX_FILES or size > MAX_BUNDLE_BYTES:
+        raise ValueError(f"it has more than {2 * MAX_FILES} members, or more than {MAX_BUNDLE_BYTES} bytes")
 
 
 def _base(names: list[str]) -> str:
@@ -182,3 +220,8 @@ def _base(names: list[str]) -> str:
     if len(manifests) != 1:
         raise ValueError(f"it has {len(manifests)} files {MANIFEST}, expected one")
     return manifests[0].removesuffix(MANIFEST)
+
+
+def _reason(error: Exception) -> str:
+    """Return what a library says, on one line. It quotes names of the archive."""
+    return clean(" ".join(str(error).split()), MAX_REASON_CHARS)

@@ -76,16 +76,25 @@ def _envelope(content: bytes, where: str) -> Envelope:
     if len(content) > MAX_ENVELOPE_BYTES:
         raise Refused(f"{where}: has more than {MAX_ENVELOPE_BYTES} bytes, so it is no provenance")
     try:
-        value = json.loads(content)
+        # of two values of one key, another reader might take the other one
+        value = json.loads(content, object_pairs_hook=_without_repetition)
         for part in (value["payload"], *(signature["sig"] for signature in value["signatures"])):
             # bits that a decoder ignores would be bytes that the signature does not cover
             if base64.b64encode(base64.b64decode(part, validate=True)).decode() != part:
                 raise ValueError("base64")
-        if not isinstance(value["payloadType"], str):
-            raise TypeError("payloadType")
+        for text in (value["payloadType"], *(signature["keyid"] for signature in value["signatures"])):
+            if not isinstance(text, str):
+                raise TypeError("payloadType or keyid")
         return Envelope.from_dict(value)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, binascii.Error) as error:
         raise Refused(f"{where}: is no DSSE envelope in JSON") from error
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a key stands there twice")
+    return value
 
 
 def _statement(provenance: Provenance) -> dict[str, Any]:

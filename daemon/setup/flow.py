@@ -12,6 +12,7 @@ from daemon.setup.choices import Choices
 from daemon.setup.commands import Checked, Commands, get_bundle
 from daemon.setup.finder import Finder
 from daemon.setup.found import OnePicture
+from daemon.setup.interrupts import interrupts
 from daemon.setup.plan import Before, Plan, new_plan
 from daemon.setup.questions import Questions
 from daemon.setup.service import Pause
@@ -157,14 +158,21 @@ class Setup:
             self._terminal.say(f"making the bundle {name} of public models ...")
             get_bundle(self._ports.commands, name, self._from_dir)
 
+    @property
+    def written(self) -> str:
+        """Return what was written, for whoever ends the setup."""
+        return f"{self._place.config} is written" if self.has_written else "nothing was written"
+
     def _stopped(self) -> Stopped:
-        return Stopped(f"{self._place.config} is written" if self.has_written else "nothing was written")
+        return Stopped(self.written)
 
     def _write(self, plan: Plan) -> None:
         if not plan.has_changes:
             return
-        backups = write(self._place, plan.text, plan.choices.password, self._ports.stamp())
-        self.has_written = True
+        # whoever interrupts it is told whether it is written
+        with interrupts.held():
+            backups = write(self._place, plan.text, plan.choices.password, self._ports.stamp())
+            self.has_written = True
         self._terminal.say(f"wrote {self._place.config}")
         for backup in backups:
             self._terminal.say(f"kept what was there before as {backup}")

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from daemon.core.errors import Refused
-from daemon.setup.written import uninterrupted
+from daemon.setup.interrupts import interrupts
 
 UNIT = "perceptd.service"
 
@@ -66,7 +66,13 @@ class Systemd:
     def _run(self, *arguments: str) -> str:
         try:
             done = subprocess.run(  # noqa: S603  (systemctl, found as the shell finds it)
-                [self._program, *arguments], capture_output=True, text=True, timeout=SYSTEMCTL_S, check=False
+                [self._program, *arguments],
+                capture_output=True,
+                text=True,
+                timeout=SYSTEMCTL_S,
+                check=False,
+                # Ctrl-C at the terminal reaches setup only
+                start_new_session=True,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise Refused(f"systemctl {' '.join(arguments)} failed: {error}") from error
@@ -87,17 +93,18 @@ class Pause:
         """Stop the service if it runs; return whether it did. Raises Refused."""
         if not self.ran or self._is_stopped:
             return False
-        self._systemd.stop()
+        # whoever interrupts this does not stop systemd
         self._is_stopped = True
+        self._systemd.stop()
         return True
 
     def end(self) -> None:
         """Start the service again, if it was stopped. Raises Refused."""
         if self._is_stopped:
-            self._is_stopped = False
             # who has pressed Ctrl-C may close the terminal next
-            with uninterrupted():
+            with interrupts.held():
                 self._systemd.start(enables=False)
+                self._is_stopped = False
 
     def forget(self) -> None:
         """Leave the service as it is: somebody else has started it."""

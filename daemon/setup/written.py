@@ -1,10 +1,7 @@
 """Writes a config and the password beside it, after a backup of each. Either all of it is written, or nothing."""
 
 import os
-import signal
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +9,7 @@ from daemon.core.document import MAX_DOCUMENT_BYTES
 from daemon.core.errors import Refused
 from daemon.core.files import read_bounded, replace_file
 from daemon.setup.choices import PASSWORD_FILE
-
-SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+from daemon.setup.interrupts import interrupts
 
 OWN_MODE = 0o600
 SERVICE_MODE = 0o640
@@ -53,7 +49,7 @@ def write(place: Place, text: str, password: str | None, stamp: str) -> list[Pat
     files = {} if password is None else {place.password_file: f"{password}\n".encode()}
     files[place.config.resolve()] = text.encode()
     try:
-        with uninterrupted():
+        with interrupts.held():
             return _write(place, files, stamp)
     except OSError as error:
         raise Refused(f"{error.filename or place.config}: {error.strerror or error}; nothing was changed") from error
@@ -61,23 +57,19 @@ def write(place: Place, text: str, password: str | None, stamp: str) -> list[Pat
 
 def _write(place: Place, files: dict[Path, bytes], stamp: str) -> list[Path]:
     backups: dict[Path, Path] = {}
-    written: list[Path] = []
+    fresh = [path for path in files if not path.exists()]
     try:
         for path, content in files.items():
-            if path.exists() and (before := read_bounded(path, MAX_DOCUMENT_BYTES)) != content:
+            if path not in fresh and (before := read_bounded(path, MAX_DOCUMENT_BYTES)) != content:
                 backups[path] = _back_up(path, before, stamp)
         for path, content in files.items():
             replace_file(path, content, place.mode, place.group)
-            written.append(path)
     except OSError:
-        for path in written:
-            if path in backups:
-                backups[path].replace(path)
-            else:
-                path.unlink()
+        # one that was replaced, and one whose replacement is not yet on the disk
+        for path in fresh:
+            path.unlink(missing_ok=True)
         for path, backup in backups.items():
-            if path not in written:
-                backup.unlink()
+            backup.replace(path)
         raise
     return list(backups.values())
 
@@ -91,13 +83,3 @@ def _back_up(path: Path, content: bytes, stamp: str) -> Path:
         backup, content, stat.S_IMODE(status.st_mode) & SERVICE_MODE, status.st_gid if os.geteuid() == 0 else None
     )
     return backup
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C, a closed terminal and a shutdown wait until the block has ended, and what it starts too."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -15,7 +15,7 @@ from daemon.teaching.records import (
     Question,
 )
 from daemon.teaching.review import Review
-from daemon.teaching.stored import check_peak, moment_columns, peak_from, question_from
+from daemon.teaching.stored import check_peak, moment_columns, peak_columns, peak_from, question_from
 
 # a value that is too long is not read into memory
 BOUNDED = f"CASE WHEN LENGTH(moments) <= {MAX_BYTES} THEN moments END"
@@ -33,7 +33,7 @@ def add_background(database: sqlite3.Connection, moment: BackgroundMoment) -> No
 
     Otherwise a random moment makes room, of the hour of the day that has most.
     """
-    columns = moment_columns(moment)
+    columns = moment_columns(moment, is_packed=True)
     hour = time.localtime(moment.taken_s).tm_hour
     (count,) = database.execute("SELECT COUNT(*) FROM background WHERE stream = ?", (moment.stream,)).fetchone()
     if count >= MAX_BACKGROUND_OF_STREAM:
@@ -94,11 +94,10 @@ def background_by_hour(database: sqlite3.Connection, stream: str, encoders: Mapp
 
 def add_peak(database: sqlite3.Connection, peak: Peak, now_s: float) -> None:
     """Add the peak of an event; the peaks that are too old or too many go."""
-    check_peak(peak)
     database.execute(
         "INSERT OR REPLACE INTO peaks (event, label, score, stream, taken_s, encoders, moments)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (peak.event, peak.label, peak.score, *moment_columns(peak)),
+        peak_columns(peak),
     )
     drop_peaks(database, now_s)
 

@@ -15,10 +15,11 @@ HOURS = 24
 OF_HOUR = 2000 // HOURS
 
 # The first moments come quickly, so that a place is known after five minutes. Then an hour of the day fills within two
-# days. After that the reservoir is renewed within a week.
+# days. After that the reservoir is renewed within three weeks: each moment that makes room is on a page of its own, and
+# so costs a card far more than one that is added.
 FIRST_NS = 10 * NS_PER_S
 FILLING_NS = 60 * NS_PER_S
-RENEWING_NS = 300 * NS_PER_S
+RENEWING_NS = 900 * NS_PER_S
 
 # no background so long before and after what somebody shows
 AROUND_SHOWN_NS = 30 * NS_PER_S

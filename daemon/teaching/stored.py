@@ -65,14 +65,19 @@ def check_label(label: str) -> None:
         raise TeachingError("invalid", f"the label cannot be taught: expected {named!r}")
 
 
-def moment_columns(moment: Moment) -> Row:
-    """Return stream, time, encoders and embeddings of a moment as they are stored. Raises TeachingError."""
+def moment_columns(moment: Moment, *, is_packed: bool = False) -> Row:
+    """Return stream, time, encoders and embeddings of a moment as they are stored. Raises TeachingError.
+
+    Packed are those that the daemon gathers all the time. What a person has said is kept as it is.
+    """
     if not _is_name(moment.stream) or not _is_time(moment.taken_s):
         raise TeachingError("invalid", "the moment cannot be stored: its stream or its time is missing")
     further = () if isinstance(moment, BackgroundMoment) else moment.further
     moments = [StoredMoment(0, vectors) for vectors in (moment.vectors, *further)]
-    content = to_bytes(moments)
-    return moment.stream, moment.taken_s, encoders_text(moment.encoders, moments), content
+    content = to_bytes(moments, is_packed=is_packed)
+    # the encoders of a peak become those of an example, or of what was wrong
+    encoders = encoders_text(moment.encoders, moments, is_short=isinstance(moment, BackgroundMoment))
+    return moment.stream, moment.taken_s, encoders, content
 
 
 def info_from(row: Row) -> ExampleInfo:
@@ -154,6 +159,12 @@ def question_from(row: Row) -> Question:
     if known is None or not _is_name(id_) or not _is_time(asked_s):
         raise BadBytes("a question is not readable")
     return Question(str(id_), known, bool(recognised), _number(asked_s), peak_from(tuple(rest)))
+
+
+def peak_columns(peak: Peak) -> Row:
+    """Return event, label, score, stream, time, encoders and packed embeddings of a peak. Raises TeachingError."""
+    check_peak(peak)
+    return peak.event, peak.label, peak.score, *moment_columns(peak, is_packed=True)
 
 
 def check_peak(peak: Peak) -> None:

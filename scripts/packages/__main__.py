@@ -4,6 +4,7 @@ import argparse
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from daemon.core.errors import Refused
@@ -11,7 +12,7 @@ from daemon.publisher.artefacts import sbom_of_deb
 from packages.deb import build_deb, package_version
 from packages.image import NoImage, build_image
 from packages.image_context import write_addon
-from packages.provenance import write_provenance
+from packages.provenance import sign_image, write_provenance
 from packages.repository import write_repository
 from packages.source import ROOT, changed_files, commit, commit_time_s
 from packages.targets import TARGETS, Target, target_named
@@ -57,14 +58,25 @@ def new_parser() -> argparse.ArgumentParser:
         "--sign-release",
         type=Path,
         metavar="KEY",
-        help="write signed provenance beside each package, with this private Ed25519 key in PEM",
+        help="write signed provenance beside each package or image, with this private Ed25519 key in PEM",
     )
     return parser
 
 
+def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the options. A key that would sign nothing ends the program with a message."""
+    parser = new_parser()
+    options = parser.parse_args(arguments)
+    if options.sign_apt is not None and (options.image or options.addon):
+        parser.error("--sign-apt signs the repository of the packages, and neither --image nor --addon builds them")
+    if options.sign_release is not None and options.addon:
+        parser.error("--sign-release has nothing to sign with --addon: Home Assistant builds the image itself")
+    return options
+
+
 def main() -> int:
     """Build, and return the exit code."""
-    options = new_parser().parse_args()
+    options = read_options()
     if changed := changed_files():
         print(f"{len(changed)} files differ from the commit {commit()}, among them {changed[0]}", file=sys.stderr)
         if options.sign_release is not None:
@@ -73,7 +85,9 @@ def main() -> int:
     targets = [target_named(name) for name in options.target or [target.name for target in TARGETS]]
     try:
         if options.image or options.addon:
-            _build_image(targets, options.out, is_addon=options.addon, is_chosen=bool(options.target))
+            _build_image(
+                targets, options.out, options.sign_release, is_addon=options.addon, is_chosen=bool(options.target)
+            )
             return 0
         built = []
         for target in targets:
@@ -98,7 +112,7 @@ def main() -> int:
     return 0
 
 
-def _build_image(targets: list[Target], out: Path, *, is_addon: bool, is_chosen: bool) -> None:
+def _build_image(targets: list[Target], out: Path, key: Path | None, *, is_addon: bool, is_chosen: bool) -> None:
     """Build what is of Debian 13 among the targets. Raises NoImage and NoWheels."""
     possible = [target for target in targets if target.debian == IMAGE_DEBIAN]
     if not is_chosen and not is_addon:
@@ -110,6 +124,8 @@ def _build_image(targets: list[Target], out: Path, *, is_addon: bool, is_chosen:
         return
     for target in possible:
         archive = build_image(target, out, CACHE)
+        if key is not None:
+            sign_image(archive, target, key)
         print(f"{archive}  {archive.stat().st_size / 1e6:.0f} MB", flush=True)
 
 

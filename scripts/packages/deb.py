@@ -21,7 +21,8 @@ MAINTAINER_SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
 STEPS = "steps.sh"
 # options of dpkg-deb. -z6 takes five times as long as -z1, for a tenth of the size
 SMALL = ("-Zxz", "-z1")
-QUICK = ("-Zgzip", "-z1")
+# for tests, which unpack it at once
+UNCOMPRESSED = ("-Znone",)
 
 
 def package_version(target: Target) -> str:

@@ -1,9 +1,8 @@
-"""The image of a container: buildah follows the Containerfile, and the archive has the same bytes each time.
+"""The image of a container: buildah follows the Containerfile. The same commit gives the same bytes each time.
 
 It needs buildah and mmdebstrap, and root. buildah keeps its storage in a temporary folder.
 """
 
-import gzip
 import os
 import shutil
 import subprocess
@@ -12,9 +11,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
 
 from daemon import __version__
+from packages.image_archive import content_of, write_archive
 from packages.image_context import CONTAINER, HOME_ASSISTANT_ARCH, make_tree, pack_tree
 from packages.sbom import DebianPackage, installed
 from packages.source import commit_time_s
@@ -66,7 +65,7 @@ def build_image(target: Target, out: Path, cache: Path) -> Path:
         _buildah(storage, "push", "--quiet", name, f"docker-archive:{plain}:perceptd:{__version__}")
         evidence = make_tree(target, work / "again", cache, _installed(plain))
         shutil.copyfile(evidence, archive.with_suffix(".cdx.json"))
-        _compress_layers(plain, archive)
+        write_archive(plain, archive)
     return archive
 
 
@@ -113,29 +112,6 @@ def _installed(archive: Path) -> list[DebianPackage]:
     """Return the packages of Debian in an image, as its last layer says."""
     with tarfile.open(archive) as image:
         layers = [member for member in image if member.isreg() and member.name.endswith(".tar")]
-        content = _content(image, layers[-1].name)
+        content = content_of(image, layers[-1].name)
         with tarfile.open(fileobj=content) as layer:
-            return installed(_content(layer, "var/lib/dpkg/status").read().decode())
-
-
-def _content(archive: tarfile.TarFile, name: str) -> IO[bytes]:
-    found = archive.extractfile(name)
-    if found is None:
-        raise NoImage(f"{name} in the image is no file")
-    return found
-
-
-def _compress_layers(source: Path, target: Path) -> None:
-    """Write the same archive of an image with its layers compressed: podman of Debian 12 loads no .tar.gz."""
-    with tarfile.open(source) as plain, tarfile.open(target, "w", format=tarfile.USTAR_FORMAT) as packed:
-        for member in plain:
-            content = plain.extractfile(member) if member.isreg() else None
-            if content is None or not member.name.endswith(".tar"):
-                packed.addfile(member, content)
-                continue
-            with tempfile.TemporaryFile() as layer:
-                with gzip.GzipFile(filename="", fileobj=layer, mode="wb", compresslevel=6, mtime=0) as compressed:
-                    shutil.copyfileobj(content, compressed, 1 << 20)
-                member.size = layer.tell()
-                layer.seek(0)
-                packed.addfile(member, layer)
+            return installed(content_of(layer, "var/lib/dpkg/status").read().decode())

@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from daemon.publisher.artefacts import file_sha256
+from daemon import __version__
+from daemon.publisher.artefacts import file_sha256, sbom_of_image
 from daemon.publisher.keys import read_signer
 from daemon.publisher.provenance import SUFFIX, Provenance, signed
+from packages.source import commit
+from packages.targets import Target
 
 
 def write_provenance(
@@ -23,3 +26,12 @@ def write_provenance(
     target = file.with_name(file.name + SUFFIX)
     target.write_bytes(signed(provenance, read_signer(key)))
     return target
+
+
+def sign_image(archive: Path, target: Target, key: Path) -> Path:
+    """Write the provenance of the image of a target beside its archive, with the SBOM within; return its path.
+
+    Raises Refused, and OSError.
+    """
+    parameters = {"target": target.name, "version": __version__}
+    return write_provenance(archive, "image", sbom_of_image(archive) or b"", commit(), parameters, key)

@@ -14,7 +14,7 @@ COMMAND = re.compile(
     r"^(?:\$ )?(?:sudo )?(?:-u \w+ )?(perceptd|scripts/run)(?: (?!is installed)([a-z-].*))?$", re.MULTILINE
 )
 BLOCK = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 SHOWN = sorted(
     {
         (page.name, program, arguments.split(" #")[0].strip())
@@ -27,7 +27,7 @@ SHOWN = sorted(
 
 
 def test_the_pages_show_commands() -> None:
-    assert ("README.md", "perceptd", "bundle get home") in SHOWN
+    assert ("README.md", "perceptd", "setup") in SHOWN
     assert ("README.md", "scripts/run", "--bundle home") in SHOWN
 
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.docs.pages import DOCS, ROOT, rows, sections
+from tests.docs.pages import DOCS, ROOT, block, rows, sections
 
 SYSTEMD = "(systemd)"
 NO_MESSAGE = re.compile(r"perceptd |systemctl|status=")
@@ -22,7 +22,7 @@ STRINGS = "\n".join(constants())
 HEADERS = re.compile(r"^\| (Symptom|Message) \|", re.MULTILINE)
 TABLES = [
     section
-    for page in ("operations.md", "own-models.md", "page.md", "setup.md")
+    for page in ("troubleshooting.md", "container.md", "history.md", "own-models.md", "page.md", "setup.md")
     for section in sections(page).values()
     if HEADERS.search(section)
 ]
@@ -54,3 +54,11 @@ def test_a_quoted_line_of_the_log_names_the_module_that_writes_it() -> None:
         module, _, message = line.partition(": ")
         source = (ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
         assert any(word in source for word in message.split() if len(word) > 7), line
+
+
+def test_the_setup_that_getting_started_shows_asks_what_setup_asks() -> None:
+    shown = "".join(block("getting-started.md", begin) for begin in ("This sets up", "wrote /"))
+    begins = re.findall(r"^(?: +\d+)? *([A-Za-z]+(?: [a-z]+)?)", shown, re.MULTILINE)
+    assert len(begins) > 30
+    for begin in begins:
+        assert begin in STRINGS, begin

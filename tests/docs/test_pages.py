@@ -12,11 +12,13 @@ from daemon.config.node import Config
 from daemon.core.document import parse_document
 from daemon.setup.choices import Choices, choices_of, merged, values_of
 from daemon.setup.config_text import config_text
+from tests.docs.pages import block
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 README_LINES = 150
+GETTING_STARTED_LINES = 250
 
 
 def anchors(page: Path) -> set[str]:
@@ -38,6 +40,23 @@ def test_each_link_resolves(page: Path) -> None:
 
 def test_readme_is_short() -> None:
     assert len(README.read_text(encoding="utf-8").splitlines()) < README_LINES
+
+
+def test_getting_started_is_short() -> None:
+    assert len((ROOT / "docs" / "getting-started.md").read_text(encoding="utf-8").splitlines()) < GETTING_STARTED_LINES
+
+
+def test_each_page_is_named_by_readme() -> None:
+    named = set(re.findall(r"\]\(docs/([^)#]+\.md)", README.read_text(encoding="utf-8")))
+    pages = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
+    assert named == pages
+
+
+def test_the_rights_of_a_node_beside_others_are_those_of_the_tested_list() -> None:
+    rights = block("ways/frigate-birdnet.md", "pattern write perceptd/%u/#").split("\n\n")
+    tested = block("security.md", "# /etc/mosquitto/perceptd.acl")
+    assert len(rights) == 2
+    assert all(part.strip() in tested for part in rights)
 
 
 def test_the_config_that_setup_writes_on_its_page_is_valid(tmp_path: Path) -> None:

@@ -7,16 +7,13 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from packages.deb import build_deb
+from packages.deb import UNCOMPRESSED, build_deb
 from packages.targets import TARGETS, Target
 
 from daemon import __version__
 from tests.helpers.cache import DIRECTORY
 
 DPKG_S = 600.0
-
-# a package for tests is made quickly, and may be large
-UNCOMPRESSED = "-Znone"
 
 
 def target_of(suite: str) -> Target:
@@ -27,7 +24,7 @@ def target_of(suite: str) -> Target:
 
 def built(suite: str, out: Path) -> Path:
     """Build the package of this checkout for a release of Debian; return its file."""
-    return build_deb(target_of(suite), out, DIRECTORY / "wheels", (UNCOMPRESSED,))
+    return build_deb(target_of(suite), out, DIRECTORY / "wheels", UNCOMPRESSED)
 
 
 def another(deb: Path, version: str, edits: Mapping[str, Sequence[tuple[str, str]]] | None = None) -> Path:
@@ -46,7 +43,7 @@ def another(deb: Path, version: str, edits: Mapping[str, Sequence[tuple[str, str
     control = root / "DEBIAN/control"
     control.write_text(re.sub("^Version: .*$", f"Version: {full}", control.read_text(), flags=re.MULTILINE))
     file = deb.with_name(deb.name.replace(__version__, version))
-    run("dpkg-deb", UNCOMPRESSED, "--root-owner-group", "--build", str(root), str(file))
+    run("dpkg-deb", *UNCOMPRESSED, "--root-owner-group", "--build", str(root), str(file))
     shutil.rmtree(root)
     return file
 

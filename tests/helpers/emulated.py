@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.cache import cached, key_of
+from tests.helpers.nspawn import MMDEBSTRAP
 
 EMULATOR_PACKAGE = "qemu-user-static"
-PACKAGES = ("python3", "libportaudio2", "libstdc++6", "ca-certificates", "systemd")
+PACKAGES = ("python3", "libportaudio2", "libstdc++6", "systemd")
 
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 # the kernel starts what has the header of an arm64 program by this interpreter, which it opens here and now (F)
@@ -21,7 +22,10 @@ NAME = "perceptd-tests-aarch64"
 MAGIC = r"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"
 MASK = r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff"
 
-DEBIAN_S, COMMAND_S = 1800.0, 900.0
+# the mounts are those of the command alone, so none stays behind
+INSIDE = 'cd "$1"; mount -t proc proc proc; mount --rbind /dev dev; mount --rbind /sys sys; shift; exec chroot . "$@"'
+
+DEBIAN_S, COMMAND_S = 3600.0, 900.0
 
 
 class Emulated:
@@ -33,7 +37,7 @@ class Emulated:
     def command(self, *command: str) -> tuple[str, ...]:
         """Return the command for the host that runs a command in the system."""
         environment = ("env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8")
-        return ("chroot", str(self.root), *environment, "DEBIAN_FRONTEND=noninteractive", *command)
+        return ("unshare", "--mount", "sh", "-ec", INSIDE, "sh", str(self.root), *environment, *command)
 
     def run(self, *command: str, check: bool = True, timeout_s: float = COMMAND_S) -> subprocess.CompletedProcess[str]:
         """Run a command in the system; with `check`, fail with its output if it fails."""
@@ -56,8 +60,6 @@ def emulated_debian(suite: str, directory: Path) -> Iterator[Emulated]:
         root = directory / f"{suite}-arm64"
         stack.callback(shutil.rmtree, root, ignore_errors=True)
         subprocess.run(["cp", "-a", "--reflink=auto", image, root], check=True, timeout=DEBIAN_S)
-        for kind in ("proc", "dev"):
-            stack.enter_context(_mounted(kind, root / kind))
         yield Emulated(root)
 
 
@@ -75,27 +77,17 @@ def _registered(emulator: Path) -> Iterator[None]:
         (BINFMT / NAME).write_text("-1")
 
 
-@contextmanager
-def _mounted(kind: str, target: Path) -> Iterator[None]:
-    command = ["mount", "-t", "proc", "proc"] if kind == "proc" else ["mount", "--bind", "/dev"]
-    _run([*command, str(target)])
-    try:
-        yield
-    finally:
-        _run(["umount", "--lazy", str(target)])
-
-
 def _extract_emulator(target: Path) -> None:
     """Fetch the emulator of Debian 13 without installing it."""
     root = target.with_name(f"{target.name}.root")
-    _run(["mmdebstrap", "--quiet", "--variant=extract", f"--include={EMULATOR_PACKAGE}", "trixie", str(root)])
+    _run([*MMDEBSTRAP, "--variant=extract", f"--include={EMULATOR_PACKAGE}", "trixie", str(root)])
     target.mkdir()
     shutil.copy(root / "usr/bin/qemu-aarch64", target)
     shutil.rmtree(root)
 
 
 def _make_debian(suite: str, root: Path) -> None:
-    command = ["mmdebstrap", "--quiet", "--skip=check/qemu", "--architectures=arm64", "--variant=minbase"]
+    command = [*MMDEBSTRAP, "--skip=check/qemu", "--architectures=arm64", "--variant=minbase"]
     _run([*command, f"--include={','.join(PACKAGES)}", suite, str(root)])
 
 

@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from packages.deb import QUICK, build_deb
+from packages.deb import UNCOMPRESSED, build_deb
 from packages.targets import TARGETS, Target
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,7 +46,7 @@ def target_of_this_machine() -> Target:
 def unpacked_deb(directory: Path) -> Unpacked:
     """Build the package of this machine into a folder, and unpack it there."""
     target = target_of_this_machine()
-    deb = build_deb(target, directory, WHEELS, QUICK)
+    deb = build_deb(target, directory, WHEELS, UNCOMPRESSED)
     root = directory / "root"
     subprocess.run(["dpkg-deb", "--extract", str(deb), str(root)], check=True)
     return Unpacked(target, deb, root)

@@ -1,8 +1,12 @@
 """`perceptd verify`: what is as it was signed passes, and each kind of difference is said."""
 
+import io
 import json
 import re
 import shutil
+import struct
+import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +17,7 @@ from packages.provenance import write_provenance
 
 from daemon.cli.main import main
 from daemon.core.errors import EXIT_REFUSED, Refused
+from daemon.publisher.artefacts import bundle_at
 from daemon.publisher.keys import read_signer
 from daemon.publisher.provenance import Provenance, signed, verified
 from daemon.publisher.public_keys import read_public_keys
@@ -195,6 +200,81 @@ def test_a_bundle_is_verified_as_directory_zip_and_tar(repository: Repository, t
     (tmp_path / "bundle.tar.gz").write_bytes(tar(files, "w:gz"))
     with pytest.raises(Refused, match=r"head\.tflite has sha256 \w+, signed is \w+; selftest/white\.png is missing$"):
         verify_file(tmp_path / "bundle.tar.gz", keys, where, None)
+
+
+def envelopes(content: bytes) -> list[bytes]:
+    """Return envelopes with a valid signature, and something that a reader may trip over or read otherwise."""
+    value = json.loads(content)
+    (own,) = value["signatures"]
+    signatures: list[Any] = [[{**own, "keyid": 1}], [{**own, "keyid": None}], [own, {**own, "sig": ""}], [own, own]]
+    changed = [json.dumps({**value, "signatures": each}).encode() for each in signatures]
+    return [*changed, content.replace(b'"payload":', b'"payload": "e30=", "payload":')]
+
+
+def test_an_envelope_that_can_be_read_in_two_ways_is_refused(product: Product) -> None:
+    for content in envelopes(product.provenance.read_bytes()):
+        product.provenance.write_bytes(content)
+        assert product.refused().endswith("is no DSSE envelope in JSON")
+
+
+def test_a_further_signature_of_somebody_else_does_not_count(product: Product) -> None:
+    value = json.loads(product.provenance.read_bytes())
+    value["signatures"].insert(0, {"keyid": "00" * 32, "sig": "AAAA"})
+    product.provenance.write_bytes(json.dumps(value).encode())
+    keys = read_public_keys(product.public)
+    assert verify_file(product.file, keys, None, COMMIT).key_id == keys[0].keyid
+
+
+def zipped(*, flags: int = 0, method: int = 0, size: int = 1, count: int = 1) -> bytes:
+    """Return a zip whose members claim to be encrypted, packed in this way, or to have this size."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for number in range(count):
+            archive.writestr("bundle.yaml" if number == 0 else str(number), "x")
+    raw = bytearray(packed.getvalue())
+    # the header beside each member, and the one in the list at the end
+    for mark, at in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        for header in (found.start() for found in re.finditer(mark, bytes(raw))):
+            raw[header + at : header + at + 4] = struct.pack("<HH", flags, method)
+            raw[header + at + 16 : header + at + 20] = struct.pack("<I", size)
+    return bytes(raw)
+
+
+def record(kind: bytes, size: int, content: bytes = b"") -> bytes:
+    """Return a tar that begins with a header of this kind and size."""
+    header = tarfile.TarInfo("x")
+    header.type, header.size = kind, size
+    return header.tobuf(tarfile.GNU_FORMAT) + content.ljust(-(-len(content) // 512) * 512, b"\0") + bytes(1024)
+
+
+NEGATIVE_SIZE = b"14 size=-5120\n"
+HOSTILE = {
+    "encrypted": zipped(flags=1),
+    "packed otherwise": zipped(method=99),
+    "a zip bomb": zipped(size=0xFFFF_FFF0, count=2),
+    "many members": zipped(count=801),
+    "a comment that takes all memory": record(tarfile.XHDTYPE, 1 << 40),
+    "a name that takes all memory": record(tarfile.GNUTYPE_LONGNAME, 1 << 40),
+    "a tar bomb": record(tarfile.REGTYPE, 1 << 40),
+    "a size below nothing": record(tarfile.REGTYPE, -512),
+    "a comment with a size below nothing": record(tarfile.XHDTYPE, len(NEGATIVE_SIZE), NEGATIVE_SIZE),
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_hostile_archive_is_refused_before_it_takes_time_or_memory(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bundle").write_bytes(content)
+    tracemalloc.start()
+    try:
+        with (
+            pytest.raises(Refused, match="cannot be read as a zip or tar of a bundle") as refused,
+            bundle_at(tmp_path / "bundle") as files,
+        ):
+            files.open("bundle.yaml", "")
+        assert tracemalloc.get_traced_memory()[1] < 16 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+    assert "\n" not in str(refused.value)
 
 
 def test_each_file_of_a_bundle_counts(repository: Repository) -> None:

@@ -17,8 +17,13 @@ from pathlib import Path
 import pytest
 import yaml
 from packages.image import build_image
+from packages.provenance import sign_image
+from packages.source import commit
 from packages.targets import TARGETS, Target
 
+from daemon.publisher.public_keys import read_public_keys
+from daemon.publisher.verification import verify_file
+from tests.helpers.artefacts import release_key
 from tests.helpers.cache import DIRECTORY
 from tests.helpers.campaign import IS_CAMPAIGN
 from tests.helpers.container import Engine, Options, Running, engine
@@ -158,6 +163,13 @@ def test_two_builds_give_the_same_bytes(archive: Path, tmp_path: Path) -> None:
     assert again.read_bytes() == archive.read_bytes()
 
 
+def test_a_signed_image_is_followed_back_to_its_commit(archive: Path, tmp_path: Path) -> None:
+    private, public = release_key(tmp_path)
+    sign_image(archive, target(), private)
+    found = verify_file(archive, read_public_keys(public), None, commit())
+    assert {"av", "numpy"} <= {each.name for each in found.components}
+
+
 def test_the_image_says_what_it_is(podman: Engine, image: str) -> None:
     found = podman.configuration(image)
     assert found["User"] == f"{USER}:{USER}"
@@ -277,7 +289,8 @@ def test_the_add_on_takes_its_broker_from_supervisor_and_gives_up_root(
             assert re.search(rf"^Uid:\s{USER}\s{USER}\s{USER}\s{USER}$", told, re.MULTILINE)
             # the token of Supervisor is for the first program alone
             looking = 'for p in /proc/[0-9]*; do grep -qz "^ru[n]$" $p/cmdline && cat $p/environ; done; true'
-            node = container.run("sh", "-c", looking).stdout
+            as_user = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups")
+            node = container.run(*as_user, "sh", "-c", looking).stdout
             assert "/data/state" in node
             assert TOKEN not in node
             ingress = {"X-Ingress-Path": "/api/hassio_ingress/k", "X-Remote-User-Id": "4711"}

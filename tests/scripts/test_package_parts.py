@@ -6,15 +6,21 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from packages.__main__ import read_options
 from packages.completions import completion
 from packages.deb import QUICK, pack
 from packages.left_out import LEFT_OUT, is_left_out
 from packages.manpages import leaves, man_page
+from packages.provenance import sign_image
+from packages.source import commit
 from packages.stripped import is_loadable
 from packages.targets import TARGETS, target_named
 from packages.wheels import BUILD, LOCK, locked_packages
 
 from daemon.cli.parser import new_parser
+from daemon.publisher.public_keys import read_public_keys
+from daemon.publisher.verification import verify_file
+from tests.helpers.artefacts import SBOM_PATH, image, release_key, sbom
 
 A, B = "a" * 64, "b" * 64
 LOCKED = f"""
@@ -141,3 +147,28 @@ def test_a_build_that_is_cut_off_leaves_no_package(tmp_path: Path, monkeypatch: 
         pack(tmp_path, file, QUICK)
     assert not file.exists()
     assert [path.read_text() for path in tmp_path.glob("*.deb*")] == ["half\n"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--image", "--sign-apt", "key"], "neither --image nor --addon builds them"),
+        (["--addon", "--sign-apt", "key"], "neither --image nor --addon builds them"),
+        (["--addon", "--sign-release", "key"], "--sign-release has nothing to sign with --addon"),
+    ],
+)
+def test_a_key_that_would_sign_nothing_is_refused(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        read_options(arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_a_signed_image_is_followed_back_to_its_commit(tmp_path: Path) -> None:
+    private, public = release_key(tmp_path)
+    archive = tmp_path / "perceptd.image.tar"
+    archive.write_bytes(image({SBOM_PATH: sbom(commit())}))
+    sign_image(archive, TARGETS[-1], private)
+    found = verify_file(archive, read_public_keys(public), None, commit()).provenance
+    assert (found.kind, found.parameters["target"]) == ("image", TARGETS[-1].name)

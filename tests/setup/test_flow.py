@@ -59,7 +59,8 @@ class Course:
             self.bundles,
             Pause(Systemd(), ran=False),
         )
-        return Setup(ports, Place(self.config), before, questions, None).run(choices)
+        self.setup = Setup(ports, Place(self.config), before, questions, None)
+        return self.setup.run(choices)
 
     @property
     def said(self) -> str:

@@ -77,6 +77,15 @@ def test_nothing_is_half_written_when_the_config_cannot_be(tmp_path: Path, *, wa
     assert not was_there or (place.config.read_text(), place.password_file.read_text()) == ("old\n", "old\n")
 
 
+def test_a_password_that_stays_the_same_outlives_a_config_that_cannot_be_written(tmp_path: Path) -> None:
+    place = Place(tmp_path / "config.yaml")
+    write(place, "old\n", "secret", "X")
+    (tmp_path / "config.new" / "x").mkdir(parents=True)
+    with pytest.raises(Refused, match="nothing was changed"):
+        write(place, "new\n", "secret", "X")
+    assert (place.config.read_text(), place.password_file.read_text()) == ("old\n", "secret\n")
+
+
 def test_a_place_where_nothing_can_be_written_is_told_before_any_question(tmp_path: Path) -> None:
     # nor may root write into a file as if it were a directory
     (tmp_path / "file").write_text("")

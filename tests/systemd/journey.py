@@ -11,13 +11,14 @@ from typing import Any
 
 from packages.repository import write_repository
 from packages.source import commit_time_s
+from packages.targets import Target
 
 from tests.docs.pages import ROOT, block
-from tests.helpers.debs import another, target_of
+from tests.helpers.debs import another
 from tests.helpers.directed_camera import DirectedCamera
 from tests.helpers.mosquitto import wait_until
 from tests.helpers.nspawn import Guest
-from tests.systemd.packaged import NEW, REPOSITORY, Machine
+from tests.systemd.packaged import REPOSITORY, Machine
 
 # the account of the person on the machine, and at the broker
 USER, PERSON = "sam", "operator"
@@ -74,20 +75,22 @@ class Steps:
 
 
 class SignedRepository:
-    """The repository that scripts/package makes of this checkout, and a later version beside it."""
+    """The repository that scripts/package makes of this checkout for a target, signed with a key of its own."""
 
-    def __init__(self, suite: str, directory: Path) -> None:
-        self.directory, self._key = directory, directory / "apt.key"
-        target = target_of(suite)
+    def __init__(self, target: Target, directory: Path) -> None:
+        self.directory, self._target, self._key = directory, target, directory / "apt.key"
         self._make_key(directory / "gpg")
         command = [str(ROOT / "scripts/package"), "--target", target.name, "--out", str(directory)]
         command += ["--sign-apt", str(self._key)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=PACKAGE_S, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
-        (deb,) = directory.glob("perceptd_*.deb")
-        debs = [(target, deb), (target, another(deb, NEW))]
-        write_repository(debs, directory / "apt", commit_time_s(), self._key)
+        (self.deb,) = directory.glob("perceptd_*.deb")
         directory.chmod(0o755)
+
+    def add(self, version: str) -> None:
+        """Add a package of another version."""
+        debs = [(self._target, deb) for deb in (self.deb, another(self.deb, version))]
+        write_repository(debs, self.directory / "apt", commit_time_s(), self._key)
 
     def _make_key(self, home: Path) -> None:
         home.mkdir(mode=0o700)

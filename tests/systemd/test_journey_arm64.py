@@ -11,19 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from packages.deb import build_deb
 from packages.targets import Target, target_named
 
 from daemon import __version__
 from daemon.core.records import Array
-from tests.helpers.cache import DIRECTORY
 from tests.helpers.campaign import IS_CAMPAIGN
-from tests.helpers.debs import UNCOMPRESSED
 from tests.helpers.emulated import COMMAND_S, Emulated, emulated_debian
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.place_sounds import write_sound
 from tests.helpers.pulse import RATE_HZ
-from tests.systemd.journey import INSTALLED, Steps
+from tests.systemd.journey import INSTALLED, SignedRepository, Steps
 
 pytestmark = [
     pytest.mark.campaign("journey"),
@@ -34,7 +31,8 @@ pytestmark = [
 TARGETS = ("deb12-arm64", "deb13-arm64")
 INSTALLED_MB = 400.0
 PRESSES, PRESS_S, PLACE_S = 5, 4.0, 45.0
-CONFIG = "/root/config.yaml"
+# where the service may read and write
+CONFIG, STATE = "/etc/perceptd/journey.yaml", "/var/lib/perceptd/journey"
 RECOGNISED_S = 300.0
 
 
@@ -44,7 +42,7 @@ def system(
 ) -> Iterator[tuple[Target, Emulated, Path]]:
     """An emulated Debian, and the package for it."""
     target, directory = target_named(request.param), tmp_path_factory.mktemp(request.param)
-    deb = build_deb(target, directory, DIRECTORY / "wheels", (UNCOMPRESSED,))
+    deb = SignedRepository(target, directory).deb
     with emulated_debian(target.suite, directory) as emulated:
         yield target, emulated, deb
 
@@ -66,7 +64,7 @@ def test_the_command_line_on_arm64(system: tuple[Target, Emulated, Path], steps:
         assert emulated.run("perceptd", "--version").stdout == f"perceptd {__version__}\n"
     with Mosquitto() as broker, Subscriber(broker, "perceptd/demo/#") as subscriber:
         config = yaml.safe_load((emulated.root / "etc/perceptd/config.yaml").read_text())
-        config |= {"mqtt": {"port": broker.port}, "state_directory": "/root/state"}
+        config |= {"mqtt": {"port": broker.port}, "state_directory": STATE}
         (emulated.root / CONFIG.removeprefix("/")).write_text(yaml.safe_dump(config))
         with steps.step("perceptd check-config"):
             emulated.run("perceptd", "check-config", CONFIG)

@@ -42,12 +42,12 @@ def test_the_first_thirty_come_every_ten_seconds_within_five_minutes() -> None:
     assert state.by_hour[9] == 30
 
 
-def test_then_one_a_minute_fills_the_hour_and_one_in_five_minutes_renews_it() -> None:
+def test_then_one_a_minute_fills_the_hour_and_one_in_fifteen_minutes_renews_it() -> None:
     _state, settled = run(initial(), 0, 2 * 3600, hour=9)
     gaps = [after - before for before, after in itertools.pairwise(settled)]
     assert gaps == sorted(gaps)
     assert {gap: gaps.count(gap) for gap in (10, 60)} == {10: 29, 60: OF_HOUR - 30}
-    assert set(gaps) == {10, 60, 300}
+    assert set(gaps) == {10, 60, 900}
 
 
 def test_two_days_fill_every_hour_and_a_place_that_is_known_goes_on_from_there() -> None:
@@ -55,7 +55,7 @@ def test_two_days_fill_every_hour_and_a_place_that_is_known_goes_on_from_there()
     assert min(state.by_hour) >= OF_HOUR
     again = initial(state.by_hour)
     _, settled = run(again, 0, 3600)
-    assert len(settled) == 12, "one in five minutes"
+    assert len(settled) == 4, "one in fifteen minutes"
     # an hour that is not known yet fills as quickly as before
     _, settled = run(initial((500,) + (0,) * 23), 0, 3600, hour=3)
     assert len(settled) == 60
@@ -127,4 +127,4 @@ def test_a_day_in_which_an_hour_comes_twice_or_never_is_gathered_as_others() -> 
                 state, count = take(state, now_ns, hour), count + 1
             state, _settled = settle(state, now_ns)
         taken.append(count)
-    assert set(taken) == {12}
+    assert set(taken) == {4}

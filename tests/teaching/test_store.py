@@ -170,7 +170,7 @@ def test_the_latest_peak_is_found_by_label_and_stream(store: TeachingStore) -> N
     assert found is not None and found.event == "event2"
     assert store.latest_peak({"kettle boils"}, "yard") is None
     found = store.latest_peak({"bell", "whistle"})
-    assert found is not None and same(found, peak("event1", "bell"))
+    assert found is not None and (found.event, found.label) == ("event1", "bell")
 
 
 def test_an_event_that_was_called_wrong_is_asked_about_no_more(store: TeachingStore) -> None:

@@ -32,7 +32,7 @@ def stored(store: TeachingStore) -> int:
     return store.background_counts(ENCODERS).get("hall", 0)
 
 
-def test_they_are_stored_together_after_half_an_hour_or_when_they_are_many(store: TeachingStore) -> None:
+def test_they_are_stored_together_after_an_hour_or_when_they_are_many(store: TeachingStore) -> None:
     waiting = Unwritten(Counters())
     waiting.add_background(moment())
     waiting.add_peak(Peak("e1", "dog", "hall", 2e9, 0.5, ENCODERS, VECTORS))
