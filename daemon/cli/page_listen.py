@@ -59,11 +59,13 @@ def listen_at(host: str, port: int, directory: Path = UNIT_DIRECTORY, systemctl:
         raise Refused(f"{reason}; it stays at {_address(*before)}") from error
 
 
-def link_remark(systemctl: str = "systemctl") -> str | None:
+def link_remark(directory: Path = UNIT_DIRECTORY, systemctl: str = "systemctl") -> str | None:
     """Return why a link leads nowhere, or to another program; None: systemd listens for the page."""
     try:
         _run(systemctl, "is-active", "--quiet", SOCKET_UNIT)
     except Refused:
+        if (reason := _bind_problem(*listens_at(directory))) is not None:
+            return f"but {reason}. Give it another address: sudo perceptd page --listen 127.0.0.1:8100"
         return f"but {SOCKET_UNIT} does not listen: is perceptd running? systemctl status perceptd {SOCKET_UNIT}"
     return None
 

@@ -14,6 +14,8 @@ from daemon.runtime.child import Child
 # reading a config takes a second on a small board
 READ_S = 60.0
 
+NOT_READABLE = "This user may not read it."
+
 
 @dataclass(frozen=True, slots=True)
 class Places:
@@ -35,8 +37,16 @@ def service_places(environment: Mapping[str, str] = os.environ) -> Places:
     return Places(SERVICE_SOCKET, Path(given.split(":")[0]) if given else PAGE_STATE, None)
 
 
-def places_of(config: Path) -> Places:
+def places_of(config: Path, service: Path = SERVICE_CONFIG) -> Places:
     """Return the places of a config, which a child process reads: this process stays small. Raises Refused."""
+    try:
+        config.open("rb").close()
+    except PermissionError as error:
+        is_private = config.resolve() == service.resolve()
+        who = "Only root and the service may read it: run this command with sudo." if is_private else NOT_READABLE
+        raise Refused(f"{config}: cannot be read: {error.strerror}\n{who}") from error
+    except OSError as error:
+        raise Refused(f"{config}: cannot be read: {error.strerror or error}") from error
     try:
         with Child(print_places, str(config)) as child:
             told = json.loads(child.result(READ_S))

@@ -101,7 +101,7 @@ class TeachingCommands:
     def _report(self, label: str | None) -> dict[str, Any]:
         report = self.fits.record.report
         if report is None:
-            raise InvalidCommand("nothing has been fitted yet")
+            raise InvalidCommand("nothing has been fitted yet; perceptd teach list says what the labels wait for")
         if label is not None:
             labels = [one for one in report.labels if one.label == self._taught(label)]
             if not labels:

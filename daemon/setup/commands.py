@@ -21,6 +21,9 @@ DOCTOR_S = 600.0
 BUNDLE_S = 3600.0
 PAGE_S = 120.0
 
+# what `perceptd page --link` says of each link
+LINK_LASTS = "It logs in whoever opens it first, within ten minutes."
+
 # of what a child says in a message
 MAX_REASON_CHARS = 1000
 
@@ -99,12 +102,12 @@ def set_page_password(commands: Commands, config: Path, password: str) -> None:
         raise Refused(_reason(done))
 
 
-def page_link(commands: Commands, config: Path) -> str:
-    """Return a link that logs in at the page, once, within ten minutes. Raises Refused."""
+def page_link(commands: Commands, config: Path) -> tuple[str, str]:
+    """Return a link that logs in at the page, and why it may lead nowhere, or "". Raises Refused."""
     done = commands.run(["page", "--config", str(config), "--link"], PAGE_S)
     if done.code != 0:
         raise Refused(_reason(done))
-    return done.output.strip()
+    return done.output.strip(), redact(done.errors.replace(LINK_LASTS, "").strip())
 
 
 def _reason(done: Done) -> str:

@@ -7,14 +7,12 @@ from typing import Literal
 
 from daemon.core.errors import Refused
 from daemon.setup.asking import Terminal, ask_secret, ask_yes
-from daemon.setup.commands import Commands, page_link, set_page_password
+from daemon.setup.commands import LINK_LASTS, Commands, page_link, set_page_password
 from daemon.setup.service import Systemd
 
 # recognises: it runs, and its sources deliver. failed: it was started, and does not. left: nobody wanted it started.
 # absent: there is no service for this config
 ServiceState = Literal["recognises", "failed", "left", "absent"]
-
-LINK_LASTS = "It logs in whoever opens it first, within ten minutes."
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +67,13 @@ class Finish:
     def link(self) -> str | None:
         """Return a link to the page that logs in; None where the page cannot be used, which is told."""
         try:
-            return page_link(self.commands, self.config)
+            link, remark = page_link(self.commands, self.config)
         except Refused as error:
             self.terminal.say(f"no link to the page: {error}")
             return None
+        if remark:
+            self.terminal.say(f"the page has a link, {remark}")
+        return link
 
     def tell(self, state: ServiceState, link: str | None) -> None:
         """Say where to look, and what to do next."""

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from daemon.core.records import Array, Array64
 
-# evaluations of the loss
-MAX_STEPS = 60
+# Evaluations of the loss: a step takes one, and sometimes two or more.
+MAX_STEPS = 75
 # of the loss, from step to step: relative, or absolute for a small loss
 TOLERANCE = 1e-5
 # how many steps L-BFGS remembers
@@ -64,7 +64,10 @@ class Problem:
 
 
 def solve(problem: Problem, l2: float, start: Weights | None = None, steps: int = MAX_STEPS) -> Weights:
-    """Return the weights with the smallest weighted log loss plus l2 / 2 times the sum of their squares."""
+    """Return the weights with the smallest weighted log loss plus l2 / 2 times the sum of their squares.
+
+    They are finite, also where rows are not. Raises MemoryError.
+    """
     labels = problem.targets.shape[1]
     sizes = [block.shape[1] for block in problem.rows]
     if start is None:
@@ -80,17 +83,23 @@ def solve(problem: Problem, l2: float, start: Weights | None = None, steps: int 
     # the rows are float32: near the minimum no step along the gradient is better
     with contextlib.suppress(nlopt.RoundoffLimited, nlopt.runtime_error):
         solver.optimize(flat)
+    if objective.error is not None:
+        raise objective.error
     return objective.best()
 
 
 class _Objective:
-    """The loss and its gradient, for NLopt. It keeps the best weights that it was asked about."""
+    """The loss and its gradient, for NLopt. It keeps the best weights that it was asked about.
+
+    NLopt does not pass on an exception. `error` is the first one.
+    """
 
     def __init__(self, problem: Problem, l2: float, sizes: Sequence[int]) -> None:
         self._problem, self._l2, self._sizes = problem, l2, sizes
         self._labels = problem.targets.shape[1]
         learned = np.ones((len(sizes), self._labels), bool) if problem.learned is None else problem.learned
         self._learned = np.repeat(learned, sizes, axis=0)
+        self.error: BaseException | None = None
         self._smallest, self._best = np.inf, np.zeros((sum(sizes) + 1) * self._labels)
 
     def best(self) -> Weights:
@@ -98,7 +107,11 @@ class _Objective:
 
     def __call__(self, flat: Array64, gradient: Array64) -> float:
         """Return the loss, and write its gradient."""
-        loss, gradient[:] = self._evaluate(flat)
+        try:
+            loss, gradient[:] = self._evaluate(flat)
+        except BaseException as error:
+            self.error = self.error or error
+            raise
         if loss < self._smallest:
             self._smallest, self._best = loss, flat.copy()
         return loss

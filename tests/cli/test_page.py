@@ -15,11 +15,13 @@ import yaml
 from daemon.cli.main import main
 from daemon.cli.page_accounts import accounts_in, change_accounts
 from daemon.cli.page_listen import link_remark, listen_at, listens_at
+from daemon.cli.page_places import places_of
 from daemon.cli.parser import parse
 from daemon.core.errors import Refused
 from daemon.web.accounts import Accounts
 from daemon.web.listening import address_of, passed_sockets
 from tests.fakes.local_daemon import FakeDaemon
+from tests.helpers.ports import free_port
 
 MOST_PSS_KB = 45 * 1024
 STREAMS = {"door": {"camera": {"device": "/dev/video0"}}}
@@ -147,7 +149,32 @@ def test_what_systemctl_refuses_is_told(tmp_path: Path) -> None:
     program.chmod(0o755)
     with pytest.raises(Refused, match=r"daemon-reload failed: Access denied; the page listens nowhere now: systemctl"):
         listen_at("127.0.0.1", 8100, tmp_path, str(program))
-    assert "perceptd-page.socket does not listen" in (link_remark(str(program)) or "")
+
+
+def test_a_link_that_leads_to_another_program_comes_with_a_remark(tmp_path: Path, systemctl: Path) -> None:
+    port = free_port()
+    listen_at("127.0.0.1", port, tmp_path, str(systemctl))
+    systemctl.write_text("#!/bin/sh\nexit 3\n")
+    assert "perceptd-page.socket does not listen: is perceptd" in (link_remark(tmp_path, str(systemctl)) or "")
+    with socket.create_server(("127.0.0.1", port)):
+        remark = link_remark(tmp_path, str(systemctl)) or ""
+    assert remark.startswith(f"but the page cannot listen on 127.0.0.1:{port}: Address already in use.")
+    assert "sudo perceptd page --listen" in remark
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_who_may_not_read_the_config_is_told_what_to_do(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.touch(0o600)
+    tmp_path.chmod(0o700)
+    os.seteuid(1234)
+    try:
+        with pytest.raises(Refused, match=r"config.yaml: cannot be read: Permission denied\nThis user may not read it"):
+            places_of(config)
+        with pytest.raises(Refused, match="Only root and the service may read it: run this command with sudo"):
+            places_of(config, service=config)
+    finally:
+        os.seteuid(0)
 
 
 def test_where_another_program_listens_the_page_stays_where_it_was(tmp_path: Path, systemctl: Path) -> None:
@@ -164,7 +191,7 @@ def test_where_another_program_listens_the_page_stays_where_it_was(tmp_path: Pat
         with pytest.raises(Refused, match=reason):
             listen_at("127.0.0.1", port, units, str(systemctl))
     assert (units / "perceptd-page.socket.d" / "listen.conf").read_text() == before
-    assert link_remark(str(systemctl)) is None
+    assert link_remark(units, str(systemctl)) is None
 
 
 def test_sockets_of_another_process_are_not_taken() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from daemon.config.streams import CameraConfig, StreamConfig
-from daemon.setup.commands import Done
+from daemon.setup.commands import LINK_LASTS, Done
 from daemon.setup.found import (
     FoundAccelerator,
     FoundBroker,
@@ -104,6 +104,7 @@ class Installed:
         self.ran: list[tuple[str, ...]] = []
         self.typed: list[str] = []
         self.refuses_password = 0
+        self.link_remark = ""
 
     def run(self, arguments: Sequence[str], timeout_s: float, *, typed: str = "", shows_errors: bool = False) -> Done:
         self.ran.append(tuple(arguments))
@@ -114,4 +115,6 @@ class Installed:
         if "--set-password" in arguments and self.refuses_password:
             self.refuses_password -= 1
             return Done(78, "", "a password has 8 to 1000 characters; nothing was changed\n")
-        return Done(0, "http://localhost:8099/link/abc\n" if "--link" in arguments else "")
+        if "--link" in arguments:
+            return Done(0, "http://localhost:8099/link/abc\n", f"{LINK_LASTS}\n{self.link_remark}")
+        return Done(0, "")

@@ -193,7 +193,9 @@ def test_a_wrong_event_becomes_background_of_its_label(node: Class) -> None:
 
 def test_commands_list_remove_undo_and_report(node: Class) -> None:
     assert node.send("teach_fit").reason == "nothing is taught yet"
-    assert node.send("teach_report").reason == "nothing has been fitted yet"
+    assert node.send("teach_report").reason == (
+        "nothing has been fitted yet; perceptd teach list says what the labels wait for"
+    )
     assert node.send("teach_undo").reason == "there is nothing to undo"
     example = node.press().result["example"]
     (listed,) = node.send("teach_list").result["examples"]

@@ -1,5 +1,6 @@
 """The course of a setup: what is written when, what is shown, and what is left as it was."""
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,6 +91,14 @@ def test_what_was_answered_is_written_and_tested(tmp_path: Path) -> None:
     assert outcome.sound is not None and outcome.sound.clap is True
     assert "a clap" in course.said and "640x480" in course.said
     assert "hunter" not in course.said and "hunter" not in str(course.commands.ran)
+
+
+def test_a_picture_for_which_there_is_no_place_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    course = Course(tmp_path, *LOGIN, "")
+    outcome = course.run()
+    assert outcome.works and outcome.picture is None and course.given == []
+    assert "no picture: there is no place for its file: No such file or directory" in course.said
 
 
 @pytest.mark.parametrize("answers", [["no"], ["<", "^D"], ["^D"]])
@@ -249,6 +258,15 @@ def test_a_service_that_fails_says_where_to_look(tmp_path: Path) -> None:
     done = finish(tmp_path, person, Installed(), systemd(tmp_path, active="failed", status="no"), tmp_path / "c")
     assert done.start(starts=True, asks=False, ran=False) == "failed"
     assert "the service is failed: no" in person.transcript and "journalctl -u perceptd" in person.transcript
+
+
+def test_a_link_that_leads_nowhere_is_told_with_the_reason(tmp_path: Path) -> None:
+    person, commands = Person(), Installed()
+    done = finish(tmp_path, person, commands, None, tmp_path / "c")
+    assert done.link() == "http://localhost:8099/link/abc" and person.transcript == ""
+    commands.link_remark = "but the page cannot listen on 127.0.0.1:8099: Address already in use\n"
+    assert done.link() == "http://localhost:8099/link/abc"
+    assert "a link, but the page cannot listen on 127.0.0.1:8099: Address already in use" in person.transcript
 
 
 def test_without_a_service_the_way_to_run_it_is_told(tmp_path: Path) -> None:

@@ -166,9 +166,11 @@ class Journey:
             guest.run("mosquitto_passwd", "-b", f"{files}/passwd", account, password)
         guest.run("chown", "mosquitto:", f"{files}/passwd")
         guest.write(f"{files}/perceptd.acl", block("security.md", "# /etc/mosquitto/perceptd.acl"))
+        # the broker without a login that the guest begins with
+        guest.run("rm", "-f", f"{files}/conf.d/port.conf")
         settings = ["listener 1883", "allow_anonymous false", f"password_file {files}/passwd"]
         guest.write(f"{files}/conf.d/login.conf", "\n".join([*settings, f"acl_file {files}/perceptd.acl", ""]))
-        guest.run("systemctl", "restart", "mosquitto")
+        guest.run("sh", "-c", "systemctl restart mosquitto || { journalctl -u mosquitto -n 20; exit 1; }")
         refused = guest.run("mosquitto_pub", "-h", "127.0.0.1", "-t", "try", "-m", "hello", check=False)
         assert "not authorised" in refused.stderr, refused.stderr
 

@@ -28,12 +28,13 @@ pytestmark = [
     pytest.mark.xdist_group("journey"),
 ]
 
+# the emulator is that of Debian 13; it runs both
 TARGETS = ("deb12-arm64", "deb13-arm64")
 INSTALLED_MB = 400.0
 PRESSES, PRESS_S, PLACE_S = 5, 4.0, 45.0
 # where the service may read and write
 CONFIG, STATE = "/etc/perceptd/journey.yaml", "/var/lib/perceptd/journey"
-RECOGNISED_S = 300.0
+RECOGNISED_S, REPORT_S = 300.0, 1800.0
 
 
 @pytest.fixture(scope="module", params=TARGETS)
@@ -73,7 +74,16 @@ def test_the_command_line_on_arm64(system: tuple[Target, Emulated, Path], steps:
         steps.tell(f"labels of the replay: {[event['label'] for event in events]}")
         with steps.step("perceptd doctor --report"):
             # no clock is synchronised here: doctor warns
-            emulated.run("perceptd", "doctor", "--config", CONFIG, "--report", "/root/report.json", check=False)
+            emulated.run(
+                "perceptd",
+                "doctor",
+                "--config",
+                CONFIG,
+                "--report",
+                "/root/report.json",
+                check=False,
+                timeout_s=REPORT_S,
+            )
     report = json.loads((emulated.root / "root/report.json").read_text())
     steps.tell(f"report: {json.dumps(report)[:600]}")
     with steps.step("a label taught from files, and fitted"):

@@ -67,6 +67,63 @@ def test_the_whole_view_is_the_first_and_no_view_comes_twice() -> None:
     assert len(views_of(3)) == 7 and views_of(3)[0].all()
 
 
+def simple(rows: Array, targets: Array) -> Problem:
+    """One modality and one label; each row counts the same."""
+    weights = np.full((len(rows), 1), 1 / len(rows), np.float32)
+    return Problem([rows], targets.reshape(-1, 1), weights, views_of(1), np.ones((len(rows), 1), np.float32))
+
+
+FEW = (np.arange(10) < 3).astype(np.float32)
+NORMAL = RNG.normal(0, 1, (10, 4)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("rows", "targets"),
+    [
+        (FEW[:, np.newaxis] * 20 - 10, FEW),
+        (NORMAL, FEW),
+        (np.ones((1, 3), np.float32), np.ones(1, np.float32)),
+        (NORMAL, np.ones(10, np.float32)),
+        (np.ones((10, 4), np.float32), FEW),
+        (np.zeros((10, 0), np.float32), FEW),
+        (NORMAL * np.float32(1e8), FEW),
+        (NORMAL * np.float32(1e30), FEW),
+        (np.full((10, 4), np.nan, np.float32), FEW),
+    ],
+    ids=["separable", "normal", "one", "all", "constant", "empty", "large", "huge", "not finite"],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_weights_are_finite_and_the_same_in_each_run(rows: Array, targets: Array) -> None:
+    first, second = (solve(simple(rows, targets), 0.001) for _ in range(2))
+    assert np.isfinite(first.blocks[0]).all() and np.isfinite(first.bias).all()
+    assert np.array_equal(first.blocks[0], second.blocks[0]) and np.array_equal(first.bias, second.bias)
+
+
+def test_what_is_separable_is_separated() -> None:
+    found = solve(simple(FEW[:, np.newaxis] * 20 - 10, FEW), 0.001)
+    logits = found.logits([FEW[:, np.newaxis] * 20 - 10])[:, 0]
+    assert logits[FEW == 1].min() > 3 and logits[FEW == 0].max() < -3
+
+
+class TooLarge(np.ndarray):  # type: ignore[type-arg]
+    """Rows that fit into memory for three products, and then no more."""
+
+    products = 0
+
+    def __matmul__(self, other: Array) -> Array:  # type: ignore[override]
+        TooLarge.products += 1
+        if TooLarge.products > 3:
+            raise MemoryError
+        return np.asarray(np.asarray(self) @ other)
+
+
+def test_a_fit_that_does_not_fit_into_memory_says_so() -> None:
+    """After the first evaluation NLopt gives an error of its own, as when no step is better."""
+    with pytest.raises(MemoryError):
+        solve(simple(NORMAL.view(TooLarge), FEW), 0.001)
+    assert TooLarge.products > 3
+
+
 def features(vectors: dict[str, Array]) -> Array:
     parts = [vectors.get(name, np.zeros(size, np.float32)) for name, size in SIZES.items()]
     return np.concatenate([*parts, np.array([name in vectors for name in SIZES], np.float32)])
