@@ -15,8 +15,8 @@ from daemon.core.records import Array, Array64
 
 # Evaluations of the loss: a step takes one, and sometimes two or more.
 MAX_STEPS = 75
-# of the loss, from step to step: relative, or absolute for a small loss
-TOLERANCE = 1e-5
+# Of the loss, from step to step: relative, or absolute for a small loss. Less takes longer, and does not find more.
+TOLERANCE = 2e-5
 # how many steps L-BFGS remembers
 HISTORY = 8
 
