@@ -11,7 +11,7 @@ from daemon.config.bundle_places import find_bundle, recipe_names
 from daemon.config.command_line import check_microphone
 from daemon.config.node import Config, load_config
 from daemon.config.streams import is_url
-from daemon.core.document import dump_document
+from daemon.core.dumper import dump_document
 from daemon.core.errors import DocumentError, Refused
 
 ROOT = Path(__file__).resolve().parent.parent

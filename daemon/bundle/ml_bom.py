@@ -3,13 +3,10 @@
 It follows from the manifest, the files and the model card alone, so equal bundles have equal documents.
 """
 
-import hashlib
-import json
 import re
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterator, Sequence
 
+from daemon.bundle.cyclonedx import Json, document, hashes, licences, properties
 from daemon.bundle.encoder_specs import EncoderSpec, ImageSpec, TensorSpec
 from daemon.bundle.files import ML_BOM
 from daemon.bundle.manifest import Manifest
@@ -19,9 +16,6 @@ from daemon.bundle.release import FileEntry
 # the keys under `provenance` of the files that a recipe has made a bundle of
 SOURCE_KEY = "source "
 SHA256 = re.compile(r"^sha256:([0-9a-f]{64})$")
-SPDX_EXPRESSION = re.compile(r"^\(?[A-Za-z0-9.+-]+\)?( (AND|OR|WITH) \(?[A-Za-z0-9.+-]+\)?)*$")
-
-Json: TypeAlias = dict[str, Any]
 
 
 def ml_bom(manifest: Manifest, files: Sequence[FileEntry], card: ModelCard | None = None) -> bytes:
@@ -33,17 +27,7 @@ def ml_bom(manifest: Manifest, files: Sequence[FileEntry], card: ModelCard | Non
         *_sources(manifest),
         *(_data(index, data) for index, data in enumerate(card.data)),
     ]
-    document: Json = {
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
-        "version": 1,
-        "metadata": {"component": _bundle(manifest, card)},
-        "components": components,
-        "dependencies": [{"ref": "bundle", "dependsOn": [component["bom-ref"] for component in components]}],
-    }
-    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).digest()
-    document["serialNumber"] = f"urn:uuid:{uuid.UUID(bytes=digest[:16], version=4)}"
-    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+    return document({"component": _bundle(manifest, card)}, components)
 
 
 def _bundle(manifest: Manifest, card: ModelCard) -> Json:
@@ -70,7 +54,7 @@ def _bundle(manifest: Manifest, card: ModelCard) -> Json:
         "description": manifest.description,
         "modelCard": model_card,
     }
-    return component | _properties({"perceptd:label": manifest.labels})
+    return component | {"properties": properties({"perceptd:label": manifest.labels})}
 
 
 def _file(manifest: Manifest, entry: FileEntry, card: ModelCard) -> Json:
@@ -79,16 +63,17 @@ def _file(manifest: Manifest, entry: FileEntry, card: ModelCard) -> Json:
         "type": "file" if model is None else "machine-learning-model",
         "bom-ref": f"file {entry.path}",
         "name": entry.path,
-        "hashes": _hashes(entry.sha256),
+        "hashes": hashes(entry.sha256),
     }
-    licences = [one for one in manifest.licences if _part_of(entry.path, one.part)]
-    if licences:
-        component["licenses"] = _licences([one.licence for one in licences])
-        pages = [one.source for one in licences if one.source.startswith(("http://", "https://"))]
+    parts = [one for one in manifest.licences if _part_of(entry.path, one.part)]
+    if parts:
+        component["licenses"] = licences([one.licence for one in parts])
+        pages = [one.source for one in parts if one.source.startswith(("http://", "https://"))]
         if pages:
             component["externalReferences"] = [{"type": "website", "url": page} for page in pages]
-        texts = [one.source for one in licences if one.source not in pages]
-        component |= _properties({"perceptd:made-of": texts} if texts else {})
+        texts = [one.source for one in parts if one.source not in pages]
+        if texts:
+            component["properties"] = properties({"perceptd:made-of": texts})
     return component if model is None else component | {"modelCard": model}
 
 
@@ -132,7 +117,7 @@ def _sources(manifest: Manifest) -> Iterator[Json]:
         match = SHA256.match(value)
         if match is not None and (key.startswith(SOURCE_KEY) or key == "recipe"):
             kind = "file" if key == "recipe" else "machine-learning-model"
-            source = {"type": kind, "bom-ref": key, "name": key.removeprefix(SOURCE_KEY), "hashes": _hashes(match[1])}
+            source = {"type": kind, "bom-ref": key, "name": key.removeprefix(SOURCE_KEY), "hashes": hashes(match[1])}
             yield source | {"scope": "excluded"}
 
 
@@ -142,10 +127,10 @@ def _data(index: int, data: DataSet) -> Json:
         "bom-ref": _data_ref(index),
         "name": data.name,
         "description": data.used_for,
-        "licenses": _licences([data.licence]),
+        "licenses": licences([data.licence]),
         "data": [{"type": "dataset", "name": data.name}],
     }
-    return component | _properties({"perceptd:trained": data.models} if data.models else {})
+    return component | ({"properties": properties({"perceptd:trained": data.models})} if data.models else {})
 
 
 def _metric(figure: Figure) -> Json:
@@ -164,19 +149,3 @@ def _data_ref(index: int) -> str:
 
 def _references(indices: Sequence[int]) -> Json:
     return {"datasets": [{"ref": _data_ref(index)} for index in indices]} if indices else {}
-
-
-def _licences(licences: Sequence[str]) -> list[Json]:
-    """Return licences as CycloneDX writes them: one SPDX expression, or names."""
-    if len(licences) == 1 and SPDX_EXPRESSION.match(licences[0]):
-        return [{"expression": licences[0]}]
-    return [{"license": {"name": licence}} for licence in licences]
-
-
-def _hashes(sha256: str) -> list[Json]:
-    return [{"alg": "SHA-256", "content": sha256}]
-
-
-def _properties(values: Mapping[str, Sequence[str]]) -> Json:
-    properties = [{"name": name, "value": value} for name, texts in values.items() for value in texts]
-    return {"properties": properties} if properties else {}

@@ -2,15 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from contextlib import suppress
 
+from daemon.bundle.cyclonedx import Json
 from daemon.bundle.files import ML_BOM
 from daemon.bundle.manifest import Manifest
 from daemon.bundle.ml_bom import ml_bom
 from daemon.bundle.model_card import DataSet, Figure, ModelCard
 from daemon.bundle.release import FileEntry
-
-Json: TypeAlias = dict[str, Any]
 
 # what a document of another shape raises where a part of it is looked up
 OTHER_SHAPE = (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)
@@ -48,15 +47,13 @@ def renewed(content: bytes, manifest: Manifest, files: Sequence[FileEntry]) -> b
 
     The new one has the model card of this one where encoders and head are the same: other models have other figures.
     """
-    try:
+    with suppress(ValueError):  # it is none
         if not differences(content, files):
             return content
         described, found = described_files(content), {entry.path: entry.sha256 for entry in files}
         models = [*(spec.model for spec in manifest.encoder_specs.values()), manifest.head.model]
         if all(described.get(path) == found.get(path) for path in models):
             return ml_bom(manifest, files, card_of(content))
-    except ValueError:
-        pass
     return ml_bom(manifest, files)
 
 

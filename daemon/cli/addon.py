@@ -20,7 +20,8 @@ from daemon import __version__
 from daemon.cli.addon_config import Broker, BrokerAnswer, Options, config_of
 from daemon.cli.container import PROGRAM, start
 from daemon.config.places import SERVICE_CONFIG
-from daemon.core.document import dump_document, load_document
+from daemon.core.document import load_document
+from daemon.core.dumper import dump_document
 from daemon.core.errors import EXIT_REFUSED, PerceptdError, Refused
 from daemon.core.files import read_bounded, replace_file
 from daemon.mqtt.broker.credentials import CREDENTIALS
@@ -32,7 +33,7 @@ TOKENS = ("SUPERVISOR_TOKEN", "HASSIO_TOKEN")
 ANSWER_S = 20.0
 MOST_BYTES = 64 * 1024
 MOST_CONFIG_BYTES = 512 * 1024
-# making `home` downloads 20 MB and tests the models
+# making `home` downloads 45 MB and tests the models
 BUNDLE_S = 1800.0
 
 # the user of the image

@@ -6,6 +6,7 @@ import json
 import sys
 
 from daemon.core.errors import SourceError
+from daemon.core.text import clean
 from daemon.setup.cameras import network_cameras
 from daemon.setup.found import FoundCamera, SearchFailed
 from daemon.sources.microphone import MicrophoneDevice, list_microphones
@@ -13,6 +14,8 @@ from daemon.sources.v4l2 import list_cameras
 
 # for the cameras of the network, which answer within three seconds, and then for what they say of their streams
 NETWORK_S = 8.0
+
+MAX_LINE_CHARS = 1000
 
 
 def devices(options: argparse.Namespace) -> int:
@@ -34,10 +37,10 @@ def devices(options: argparse.Namespace) -> int:
             listed["network_cameras"] = [dataclasses.asdict(camera) for camera in of_network]
         print(json.dumps(listed, indent=2))
     else:
-        _show("cameras", list(map(str, cameras)))
-        _show("microphones", list(map(str, microphones)))
+        show("cameras", list(map(str, cameras)))
+        show("microphones", list(map(str, microphones)))
         if options.network:
-            _show("cameras of the network", [line_of(camera) for camera in of_network])
+            show("cameras of the network", [line_of(camera) for camera in of_network])
     for each in troubles:
         print(each, file=sys.stderr)
     return 1 if troubles else 0
@@ -49,10 +52,12 @@ def line_of(camera: FoundCamera) -> str:
     return f"{camera.device or camera.onvif}  ({', '.join(filter(None, (camera.name, camera.details, sound, login)))})"
 
 
-def _show(title: str, lines: list[str]) -> None:
+def show(title: str, lines: list[str]) -> None:
+    """Print a list, without control characters."""
     print(f"{title}:" if lines else f"{title}: none found")
     for line in lines:
-        print(f"  {line}")
+        # devices and hosts of the network name themselves
+        print(f"  {clean(line, MAX_LINE_CHARS)}")
 
 
 def _microphones() -> tuple[list[MicrophoneDevice], str | None]:

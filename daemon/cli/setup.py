@@ -31,7 +31,7 @@ from daemon.setup.plan import Before, read_before
 from daemon.setup.questions import Questions, fresh_choices
 from daemon.setup.search import Search
 from daemon.setup.service import Pause, Systemd
-from daemon.setup.written import Place, check_writable
+from daemon.setup.written import Place, alone, check_writable
 from daemon.web.passwords import password_problem
 
 EXIT_INTERRUPTED = 130
@@ -58,6 +58,12 @@ def run_setup(options: argparse.Namespace) -> int:
     given, page_password = given_answers(options), _page_password(options.page_password_file)
     place = place_of(options.config)
     check_writable(place)
+    with alone(place):
+        return _set_up(options, place, given, page_password)
+
+
+def _set_up(options: argparse.Namespace, place: Place, given: Given, page_password: str | None) -> int:
+    asks = not options.yes
     before = read_before(place.config)
     choices = first_choices(before, given, asks=asks)
     terminal = Console() if asks else Log(beside_json=options.json)
@@ -98,7 +104,8 @@ def run_setup(options: argparse.Namespace) -> int:
         _bring_back(pause, terminal)
     link = finish.link() if state in ("recognises", "failed") else None
     if options.json:
-        print(json.dumps(report(place, outcome, state, link), indent=2, ensure_ascii=False))
+        # escaped: texts of devices may have control characters of a terminal
+        print(json.dumps(report(place, outcome, state, link), indent=2))
     else:
         finish.tell(state, link)
     return 0 if outcome.works and page_works and state != "failed" else 1

@@ -11,7 +11,8 @@ from daemon.bundle.manifest import ShownName
 from daemon.bundle.thresholds import Threshold
 from daemon.config.mqtt import TopicLevel
 from daemon.core.document import StrictModel, problem_at
-from daemon.core.records import DecoderSetting, Modality
+from daemon.core.media import DecoderSetting
+from daemon.core.records import Modality
 
 URL_SCHEMES = ("rtsp", "rtsps", "http", "https")
 
@@ -266,6 +267,11 @@ class StreamConfig(StrictModel):
     def may_hear(self) -> bool:
         """Return whether the stream has a microphone, or a recording, which may have sound."""
         return self.microphone is not None or self.replay is not None
+
+    @property
+    def is_in_order(self) -> bool:
+        """Return whether the stream is a replay as fast as possible, in order and without loss."""
+        return self.replay is not None and self.replay.pace == "fast"
 
     @property
     def senses(self) -> frozenset[Modality]:

@@ -16,9 +16,6 @@ from daemon.core.text import clean, redact, redact_url
 # a config or manifest has a few kilobytes
 MAX_DOCUMENT_BYTES = 1_000_000
 
-# those of Unicode, which are no line feeds
-LINE_ENDS = ("\r", "\x85", "\u2028", "\u2029")
-
 # of a value in a message
 MAX_VALUE_CHARS = 60
 
@@ -82,14 +79,6 @@ def validate_like(loaded: Loaded[Any], value: dict[str, Any], model: type[ModelT
     return _validated(loaded.path, value, loaded.lines, model)
 
 
-def dump_document(value: dict[str, Any]) -> bytes:
-    """Return a document as YAML, in the order of its keys. Equal values give equal bytes."""
-    text: str = yaml.dump(
-        value, Dumper=_Dumper, default_flow_style=None, sort_keys=False, allow_unicode=True, width=120
-    )
-    return text.encode()
-
-
 def problem_at(message: str, *key: str) -> ValidationError:
     """Return an error for a validator of a whole model to raise: a problem of one key in it."""
     problem = PydanticCustomError("problem", "{message}", {"message": message})
@@ -123,21 +112,6 @@ class _Loader(yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             raise yaml.MarkedYAMLError(problem="aliases (*) are not allowed", problem_mark=_mark(event))
         return super().compose_node(parent, index)
-
-
-class _Dumper(yaml.SafeDumper):
-    """YAML's safe dumper without anchors: this program reads none."""
-
-    def ignore_aliases(self, _data: object) -> bool:
-        return True
-
-    def represent_text(self, text: str) -> yaml.ScalarNode:
-        """Return a text, in double quotes if it has a line end that YAML would read as a space or a line feed."""
-        style = '"' if any(each in text for each in LINE_ENDS) else None
-        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
-
-
-_Dumper.add_representer(str, _Dumper.represent_text)
 
 
 def _yaml_problem(error: yaml.MarkedYAMLError) -> str:

@@ -45,7 +45,8 @@ def replace_file(path: Path, content: bytes, mode: int | None = None, group: int
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = path.with_suffix(".new")
     with removed_on_error(new):
-        with create_own(new) as file:
+        # who opens it before its permissions are set could read it later
+        with create_own(new, 0o666 if mode is None else 0o600) as file:
             if group is not None:
                 os.fchown(file.fileno(), -1, group)
             if mode is not None:

@@ -1,7 +1,10 @@
-"""Coded pictures and sound as a camera sent them, which the history keeps without decoding."""
+"""Coded pictures and sound as a camera sent them: what the history keeps of them, and what decodes them."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
+
+# what decodes the pictures of a network camera or a file. auto: the first of the others that works here
+DecoderSetting = Literal["auto", "software", "v4l2m2m", "drm"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +50,17 @@ class PacketSink(Protocol):
 
     def __call__(self, packet: MediaPacket, /) -> None:
         """Take a packet on the thread of the source. Never blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderStatus:
+    """What decodes the pictures of a camera: `software`, or a way to decode in hardware.
+
+    `failures` counts how often the hardware has failed after it had decoded. `reason` says why the hardware does not
+    decode although the config allows it; None: it does, or the config does not.
+    """
+
+    name: str
+    codec: str
+    failures: int = 0
+    reason: str | None = None

@@ -3,7 +3,8 @@
 from threading import Event
 from typing import Protocol, TypeVar
 
-from daemon.core.records import Captured, DecoderStatus, Embedding, Tensor
+from daemon.core.media import DecoderStatus
+from daemon.core.records import Captured, Embedding, Tensor
 
 Item = TypeVar("Item", contravariant=True)
 

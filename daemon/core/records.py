@@ -31,24 +31,6 @@ Scoring = Literal["exclusive", "independent"]
 
 EventPhase = Literal["start", "update", "end"]
 
-# what decodes the pictures of a network camera or a file. auto: the first of the others that works here
-DecoderSetting = Literal["auto", "software", "v4l2m2m", "drm"]
-
-
-@dataclass(frozen=True, slots=True)
-class DecoderStatus:
-    """What decodes the pictures of a camera: `software`, or a way to decode in hardware.
-
-    `failures` counts how often the hardware has failed after it had decoded. `reason` says why the hardware does not
-    decode although the config allows it; None: it does, or the config does not.
-    """
-
-    name: str
-    codec: str
-    failures: int = 0
-    reason: str | None = None
-
-
 # absent: the label faded and no other took over; other: another label's event began; timeout: the longest duration
 # was reached; paused: the stream was paused; bundle: another bundle took over; stopped: the daemon stopped;
 # restart: the daemon ended earlier without reporting the end; reload: the daemon began again with a changed config

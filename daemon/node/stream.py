@@ -44,11 +44,6 @@ if TYPE_CHECKING:
 NO_VIEWS: Mapping[str, Views] = MappingProxyType({})
 
 
-def is_in_order(config: StreamConfig) -> bool:
-    """Return whether the stream is a replay as fast as possible, in order and without loss."""
-    return config.replay is not None and config.replay.pace == "fast"
-
-
 class Stream:
     """Wires one stream. `start_live` or `start_in_order` begins to capture."""
 
@@ -76,11 +71,11 @@ class Stream:
         self.name = name
         self.counters = counters
         # what teaching needs: the latest input before the gates, and the strongest moment of each event
-        is_taught = peaks is not None and not is_in_order(config)
+        is_taught = peaks is not None and not config.is_in_order
         self.recent = RecentInput(recogniser.bundle.manifest) if is_taught else None
         self.peaks = EventPeaks(name, peaks) if peaks is not None and is_taught else None
         self._near_misses = NearMisses(name, peaks) if peaks is not None and is_taught else None
-        self.ring = None if history is None or is_in_order(config) else _new_ring(config, history)
+        self.ring = None if history is None or config.is_in_order else _new_ring(config, history)
         self._inbox = inbox
         self._config = config
         self._recogniser, self._bundle = recogniser, bundle
@@ -94,7 +89,7 @@ class Stream:
         self._ordered_flow: OrderedFlow | None = None
         self._inlet: TextInlet | None = None
         manifest = recogniser.bundle.manifest
-        self._takes_text = config.text.enabled and "text" in manifest.senses and not is_in_order(config)
+        self._takes_text = config.text.enabled and "text" in manifest.senses and not config.is_in_order
         own, viewed = views.get(name), config.camera.view_of if config.camera is not None else None
         self._looks_at = None if viewed is None else views.get(viewed)
         # what people who look at the node see of the stream
@@ -170,7 +165,7 @@ class Stream:
     @property
     def is_live(self) -> bool:
         """Whether the stream can be paused: a replay as fast as possible cannot."""
-        return not is_in_order(self._config)
+        return not self._config.is_in_order
 
     @property
     def is_camera_closed(self) -> bool:

@@ -58,7 +58,7 @@ from daemon.node.presses import Presses
 from daemon.node.reports import Reporter
 from daemon.node.state_files import state_problem
 from daemon.node.stop_request import StopRequest
-from daemon.node.stream import Stream, is_in_order
+from daemon.node.stream import Stream
 from daemon.node.stream_publisher import Identity, PublishedBundle, StreamPublisher
 from daemon.node.switches import SwitchFile
 from daemon.node.teacher import NoTeacher, Teacher
@@ -173,9 +173,10 @@ def _first_recogniser(settings: Config, loader: BundleLoader, startup: Startup |
 
 
 def _publisher(name: str, settings: Config, session: Session, latencies: Latencies) -> StreamPublisher:
-    in_order = is_in_order(settings.streams[name])
     identity = Identity(settings.node, name)
-    return StreamPublisher(identity, session, settings.mqtt.recognitions, latencies, in_order=in_order)
+    return StreamPublisher(
+        identity, session, settings.mqtt.recognitions, latencies, in_order=settings.streams[name].is_in_order
+    )
 
 
 def _new_stream(

@@ -14,7 +14,8 @@ from daemon.bundle.files import ML_BOM, bundle_files
 from daemon.bundle.manifest import MANIFEST, Manifest
 from daemon.bundle.ml_bom_file import read_card, write_ml_bom
 from daemon.bundle.taught import Taught, TaughtLabel
-from daemon.core.document import dump_document, parse_document
+from daemon.core.document import parse_document
+from daemon.core.dumper import dump_document
 from daemon.core.errors import BundleError
 from daemon.core.files import create_own, open_regular, remove
 from daemon.core.records import Array

@@ -6,7 +6,8 @@ from typing import Any
 
 from daemon.bundle.encoder_specs import EdgetpuSpec, TensorSpec
 from daemon.bundle.manifest import Manifest
-from daemon.core.document import Loaded, dump_document, validate_like
+from daemon.core.document import Loaded, validate_like
+from daemon.core.dumper import dump_document
 from daemon.core.errors import DocumentError
 from daemon.recipes.recipe import HEAD_FILE, Recipe, RecipeEncoder
 

@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import Literal
 
 from daemon.core.errors import RecordingError, SourceError
+from daemon.core.media import DecoderStatus
 from daemon.core.ports import Deliver, Source
-from daemon.core.records import Captured, Counters, DecoderStatus, Modality, modality_of
+from daemon.core.records import Captured, Counters, Modality, modality_of
 from daemon.core.text import redact
 from daemon.core.timing import NS_PER_S, Backoff, monotonic_ns
 from daemon.runtime.heartbeat import IDLE_S, NO_LIMIT_S, Heartbeat

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from daemon.config.streams import CameraConfig, StreamConfig
 from daemon.core.errors import PerceptdError, Refused
+from daemon.core.files import removed_on_error
 from daemon.core.text import redact
 from daemon.setup.asking import Terminal
 from daemon.setup.commands import Checked, Commands, doctor
@@ -77,10 +78,14 @@ def show_picture(
     except PerceptdError as error:
         terminal.say(f"  no picture: {redact(str(error))}")
         return None
-    descriptor, name = tempfile.mkstemp(prefix="perceptd-picture-", suffix=".jpg")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(picture.jpeg)
-    give(Path(name))
+    try:
+        descriptor, name = tempfile.mkstemp(prefix="perceptd-picture-", suffix=".jpg")
+        with removed_on_error(Path(name)), os.fdopen(descriptor, "wb") as file:
+            file.write(picture.jpeg)
+        give(Path(name))
+    except OSError as error:
+        terminal.say(f"  no picture: there is no place for its file: {error.strerror or error}")
+        return None
     light = "dark" if picture.brightness < DARK else "bright" if picture.brightness > BRIGHT else ""
     remark = f"; it is very {light}: is the lens covered, or the light off?" if light else ""
     size = f"{picture.width}x{picture.height}"

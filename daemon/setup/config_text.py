@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from textwrap import indent
 from typing import Any
 
-from daemon.core.document import dump_document
+from daemon.core.dumper import dump_document
 
 HEADER = """# Written by `perceptd setup`. Run it again to change this: it offers these values, and keeps all others.
 # Every key with its default: {reference}

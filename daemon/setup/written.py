@@ -1,7 +1,10 @@
 """Writes a config and the password beside it, after a backup of each. Either all of it is written, or nothing."""
 
+import fcntl
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,11 +37,49 @@ class Place:
 
 
 def check_writable(place: Place) -> None:
-    """Raise Refused if the config could not be written at the end of all questions."""
+    """Raise Refused if the config could not be written at the end of all questions, or not safely."""
     directory = place.config.resolve().parent
-    nearest = next(each for each in (directory, *directory.parents) if each.exists())
-    if not os.access(nearest, os.W_OK | os.X_OK):
+    if not os.access(nearest(directory), os.W_OK | os.X_OK):
         raise Refused(f"{directory}: this user may not write there; run: sudo perceptd setup")
+    if os.geteuid() == 0 and (foreign := _foreign(directory) or _foreign(place.config.parent)) is not None:
+        raise Refused(
+            f"{foreign}: somebody else than root may write there, and could replace what setup writes as root. "
+            "Run setup as that user, or name a config in a directory of root"
+        )
+
+
+def nearest(directory: Path) -> Path:
+    """Return a directory, or the first one above it that is there."""
+    return next(each for each in (directory, *directory.parents) if each.exists())
+
+
+@contextmanager
+def alone(place: Place) -> Iterator[None]:
+    """Run a block while no other setup writes into the directory of the config. Raises Refused."""
+    directory = nearest(place.config.resolve().parent)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Refused(f"{directory}: another perceptd setup is running for it; end that one first") from error
+        except OSError:
+            pass  # NFS locks no directory: there people see to it themselves
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _foreign(directory: Path) -> Path | None:
+    """Return what leads to a directory and belongs to another user than root, or may be changed by every user."""
+    last = nearest(directory)
+    for each in (last, *last.parents):
+        status = each.stat()
+        # in a sticky directory nobody can replace what belongs to root
+        is_sticky = each != last and status.st_mode & stat.S_ISVTX
+        if status.st_uid != 0 or (status.st_mode & stat.S_IWOTH and not is_sticky):
+            return each
+    return None
 
 
 def write(place: Place, text: str, password: str | None, stamp: str) -> list[Path]:

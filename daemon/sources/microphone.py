@@ -9,8 +9,9 @@ from threading import Event
 import numpy as np
 
 from daemon.core.errors import ChildError, SourceError
+from daemon.core.media import DecoderStatus
 from daemon.core.ports import Deliver
-from daemon.core.records import Block, Counters, DecoderStatus, Modality
+from daemon.core.records import Block, Counters, Modality
 from daemon.core.timing import NS_PER_MS, monotonic_ns
 from daemon.runtime.child import Child, RecordReceiver
 from daemon.runtime.shared_ring import Record

@@ -12,8 +12,9 @@ from threading import Event
 import numpy as np
 
 from daemon.core.errors import ChildError, SourceError
+from daemon.core.media import DecoderStatus
 from daemon.core.ports import Deliver
-from daemon.core.records import Counters, DecoderStatus, Frame, Modality
+from daemon.core.records import Counters, Frame, Modality
 from daemon.runtime.child import Child, RecordReceiver
 from daemon.runtime.shared_ring import Record
 from daemon.sources.capture.camera import capture_camera

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from threading import Event
 
 from daemon.core.errors import SourceError
+from daemon.core.media import DecoderStatus
 from daemon.core.ports import Deliver
-from daemon.core.records import DecoderStatus, Frame
+from daemon.core.records import Frame
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.sources.picture import PicturePreparation
 

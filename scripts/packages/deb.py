@@ -48,10 +48,17 @@ def build_deb(
         write_system_files(target, root, version, _field("Maintainer"))
         _write_control(target, root, version)
         _settle(root, commit_time_s())
-        command = ["dpkg-deb", *compression, "--root-owner-group", "--build", str(root), str(file)]
-        environment = {**os.environ, "SOURCE_DATE_EPOCH": str(commit_time_s())}
-        subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+        pack(root, file, compression)
     return file
+
+
+def pack(root: Path, file: Path, compression: tuple[str, ...]) -> None:
+    """Make a package of the tree `root`. Raises CalledProcessError; a build that is cut off leaves no such file."""
+    partial = file.with_name(f"{file.name}.partial")
+    command = ["dpkg-deb", *compression, "--root-owner-group", "--build", str(root), str(partial)]
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": str(commit_time_s())}
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+    partial.replace(file)
 
 
 def _write_evidence(target: Target, root: Path, version: str, cache: Path) -> None:

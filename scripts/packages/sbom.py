@@ -1,28 +1,25 @@
 """Writes the software bill of materials (CycloneDX 1.6) of a package or image. Equal input gives equal bytes."""
 
 import hashlib
-import json
 import re
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from daemon.bundle.cyclonedx import document, hashes, licences, properties
+from daemon.publisher.artefacts import SBOM_PATH
+from daemon.publisher.verification import COMMIT
 from packages.libraries import Library, read_libraries
 from packages.licences import licence_list
 
-# below the directory of the program
-EVIDENCE, SBOM, LICENCES = "evidence", "bom.cdx.json", "licences.md"
 PROGRAM = Path("opt/perceptd")
-
-# the property that says of which commit something is made; `perceptd verify` reads it
-COMMIT = "perceptd:commit"
+# beside the SBOM
+LICENCES = "licences.md"
 
 # a Debian relation: NAME, or NAME (>= VERSION)
 RELATION = re.compile(r"^(?P<name>[a-z0-9][a-z0-9.+-]*)(?:\s*\((?P<versions>[^)]*)\))?$")
-SPDX_EXPRESSION = re.compile(r"^\(?[A-Za-z0-9.+-]+\)?( (AND|OR|WITH) \(?[A-Za-z0-9.+-]+\)?)*$")
 
 
 @dataclass(frozen=True)
@@ -79,11 +76,12 @@ def write_evidence(tree: Path, product: Product, wheels: Sequence[Path], package
     foreign = [library.name for library in libraries if library.wheel_sha256 is None]
     if foreign:
         raise ValueError(f"{site_packages}: {', '.join(foreign)} come from none of the wheels")
-    evidence = program / EVIDENCE
-    evidence.mkdir(exist_ok=True)
-    (evidence / LICENCES).write_text(licence_list(libraries, site_packages.relative_to(program)), encoding="utf-8")
-    (evidence / SBOM).write_bytes(sbom(product, libraries, packages, list(files_of_others(program))))
-    return evidence / SBOM
+    file = tree / SBOM_PATH
+    file.parent.mkdir(exist_ok=True)
+    listed = licence_list(libraries, site_packages.relative_to(program))
+    file.with_name(LICENCES).write_text(listed, encoding="utf-8")
+    file.write_bytes(sbom(product, libraries, packages, list(files_of_others(program))))
+    return file
 
 
 def sbom(
@@ -95,20 +93,7 @@ def sbom(
     """
     components = [*map(_python, libraries), *(_debian(package) for package in packages), *files]
     when = datetime.fromtimestamp(product.committed_at, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    document: dict[str, Any] = {
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
-        "version": 1,
-        "metadata": {"timestamp": when, "component": _product(product)},
-        "components": components,
-        "dependencies": [
-            {"ref": "product", "dependsOn": sorted(component["bom-ref"] for component in components)},
-        ],
-    }
-    content = json.dumps(document, sort_keys=True).encode()
-    serial = uuid.UUID(bytes=hashlib.sha256(content).digest()[:16], version=4)
-    document["serialNumber"] = f"urn:uuid:{serial}"
-    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+    return document({"timestamp": when, "component": _product(product)}, components)
 
 
 def files_of_others(program: Path) -> Iterator[dict[str, Any]]:
@@ -129,7 +114,7 @@ def _file(program: Path, file: Path, kind: str) -> dict[str, Any]:
         "type": kind,
         "bom-ref": path,
         "name": path,
-        "hashes": _hashes(hashlib.sha256(file.read_bytes()).hexdigest()),
+        "hashes": hashes(hashlib.sha256(file.read_bytes()).hexdigest()),
     }
 
 
@@ -139,8 +124,8 @@ def _product(product: Product) -> dict[str, Any]:
         "bom-ref": "product",
         "name": product.name,
         "version": product.version,
-        "licenses": _licences("Apache-2.0"),
-        "properties": _properties({COMMIT: product.commit, "perceptd:architecture": product.architecture}),
+        "licenses": licences(["Apache-2.0"]),
+        "properties": properties({COMMIT: [product.commit], "perceptd:architecture": [product.architecture]}),
     }
 
 
@@ -152,8 +137,8 @@ def _python(library: Library) -> dict[str, Any]:
             "type": "library",
             "bom-ref": f"{purl}#{native.path}",
             "name": native.path,
-            "hashes": _hashes(native.sha256),
-            "licenses": _licences(native.licence),
+            "hashes": hashes(native.sha256),
+            "licenses": licences([native.licence]),
         }
         for native in library.native
     ]
@@ -163,10 +148,10 @@ def _python(library: Library) -> dict[str, Any]:
         "name": library.name,
         "version": library.version,
         "purl": purl,
-        "licenses": _licences(library.licence),
+        "licenses": licences([library.licence]),
     }
     if library.wheel_sha256 is not None:
-        component["hashes"] = _hashes(library.wheel_sha256)
+        component["hashes"] = hashes(library.wheel_sha256)
     return component | ({"components": inside} if inside else {})
 
 
@@ -181,19 +166,5 @@ def _debian(package: DebianPackage) -> dict[str, Any]:
     if package.version is not None:
         component["version"] = package.version
     if package.versions is not None:
-        component["properties"] = _properties({"perceptd:versions": package.versions})
+        component["properties"] = properties({"perceptd:versions": [package.versions]})
     return component
-
-
-def _licences(licence: str) -> list[dict[str, Any]]:
-    if SPDX_EXPRESSION.match(licence):
-        return [{"expression": licence}]
-    return [{"license": {"name": licence}}]
-
-
-def _hashes(sha256: str) -> list[dict[str, str]]:
-    return [{"alg": "SHA-256", "content": sha256}]
-
-
-def _properties(values: dict[str, str]) -> list[dict[str, str]]:
-    return [{"name": name, "value": value} for name, value in values.items()]

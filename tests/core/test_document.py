@@ -10,7 +10,8 @@ from pydantic import Discriminator, Tag, model_validator
 
 from daemon.bundle.manifest import Manifest
 from daemon.config.node import load_config
-from daemon.core.document import StrictModel, dump_document, load_document, parse_document, problem_at
+from daemon.core.document import StrictModel, load_document, parse_document, problem_at
+from daemon.core.dumper import dump_document
 from daemon.core.errors import DocumentError
 
 

@@ -57,6 +57,19 @@ def test_whatever_lies_there_is_replaced_and_nothing_is_written_through_it(
     foreign.check_untouched()
 
 
+def test_nobody_can_open_a_new_file_before_it_has_its_permissions(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    created: list[int] = []
+    set_mode = os.fchmod
+
+    def fchmod(descriptor: int, mode: int) -> None:
+        created.append(os.fstat(descriptor).st_mode & 0o777)
+        set_mode(descriptor, mode)
+
+    monkeypatch.setattr(os, "fchmod", fchmod)
+    replace_file(path, b"secret", 0o640)
+    assert (created, path.stat().st_mode & 0o777) == ([0o600], 0o640)
+
+
 @pytest.mark.parametrize("kind", [kind for kind in HOSTILE if kind.__name__ != "directory"])
 def test_a_file_under_the_temporary_name_is_replaced(path: Path, foreign: Foreign, kind: Kind) -> None:
     foreign.put(kind, path.with_suffix(".new"))

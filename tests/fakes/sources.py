@@ -4,8 +4,9 @@ import threading
 from collections.abc import Iterable
 
 from daemon.core.errors import SourceError
+from daemon.core.media import DecoderStatus
 from daemon.core.ports import Deliver
-from daemon.core.records import Captured, DecoderStatus
+from daemon.core.records import Captured
 
 
 class ScriptedSource:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import yaml
 
-from daemon.core.document import dump_document
+from daemon.core.dumper import dump_document
 from daemon.inference.graphs import Graph
 
 SIDE = 4

@@ -11,7 +11,8 @@ import yaml
 
 from daemon.bundle.encoder_specs import TensorSpec
 from daemon.bundle.manifest import Manifest
-from daemon.core.document import Loaded, dump_document, load_document
+from daemon.core.document import Loaded, load_document
+from daemon.core.dumper import dump_document
 from daemon.core.errors import DocumentError, Refused
 from daemon.core.sealed import SealedFile
 from daemon.recipes.head import constructed_head, read_head

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from daemon.core.document import dump_document, load_document
+from daemon.core.document import load_document
+from daemon.core.dumper import dump_document
 from daemon.core.errors import DocumentError
 from daemon.recipes.recipe import Recipe
 from daemon.recipes.rules import check_recipe

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from daemon.core.document import dump_document, load_document
+from daemon.core.document import load_document
+from daemon.core.dumper import dump_document
 from daemon.core.errors import Refused
 from daemon.recipes.archive import MAX_LIST_BYTES
 from daemon.recipes.cache import TEMPORARY_PREFIX, SourceCache, cache_directory

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from packages.__main__ import read_options
 from packages.completions import completion
+from packages.deb import UNCOMPRESSED, pack
 from packages.left_out import LEFT_OUT, is_left_out
 from packages.manpages import leaves, man_page
 from packages.provenance import sign_image
@@ -158,3 +159,16 @@ def test_a_signed_image_is_followed_back_to_its_commit(tmp_path: Path) -> None:
     sign_image(archive, TARGETS[-1], private)
     found = verify_file(archive, read_public_keys(public), None, commit()).provenance
     assert (found.kind, found.parameters["target"]) == ("image", TARGETS[-1].name)
+
+
+def test_a_build_that_is_cut_off_leaves_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # stands for a dpkg-deb that is ended while it writes
+    program = tmp_path / "dpkg-deb"
+    program.write_text('#!/bin/sh\nshift $(($# - 1))\necho half >"$1"\nkill -KILL $$\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    file = tmp_path / "perceptd_1_all.deb"
+    with pytest.raises(subprocess.CalledProcessError):
+        pack(tmp_path, file, UNCOMPRESSED)
+    assert not file.exists()
+    assert [path.read_text() for path in tmp_path.glob("*.deb*")] == ["half\n"]

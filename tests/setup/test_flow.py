@@ -1,5 +1,6 @@
 """The course of a setup: what is written when, what is shown, and what is left as it was."""
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,6 +91,14 @@ def test_what_was_answered_is_written_and_tested(tmp_path: Path) -> None:
     assert outcome.sound is not None and outcome.sound.clap is True
     assert "a clap" in course.said and "640x480" in course.said
     assert "hunter" not in course.said and "hunter" not in str(course.commands.ran)
+
+
+def test_a_picture_for_which_there_is_no_place_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    course = Course(tmp_path, *LOGIN, "")
+    outcome = course.run()
+    assert outcome.works and outcome.picture is None and course.given == []
+    assert "no picture: there is no place for its file: No such file or directory" in course.said
 
 
 @pytest.mark.parametrize("answers", [["no"], ["<", "^D"], ["^D"]])

@@ -10,7 +10,8 @@ import pytest
 
 from daemon.config.streams import PictureConfig, StreamConfig
 from daemon.core.errors import ChildError
-from daemon.core.records import MODALITIES, Captured, Counters, DecoderSetting, DecoderStatus, Modality
+from daemon.core.media import DecoderSetting, DecoderStatus
+from daemon.core.records import MODALITIES, Captured, Counters, Modality
 from daemon.node.health import source_health
 from daemon.runtime.supervisor import SupervisedSource
 from daemon.sources.decoding.clip import CLIPS, difference

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
-from tests.helpers.mosquitto import Mosquitto, free_port
+from tests.helpers.mosquitto import Mosquitto, free_port, wait_until
 from tests.helpers.nspawn import Guest
 from tests.helpers.rtsp import rtsp_camera
-from tests.helpers.terminal import AtTerminal
+from tests.helpers.terminal import AtTerminal, typed_answers
 from tests.systemd.test_service import CONFIG
 
 pytestmark = [pytest.mark.xdist_group("guest"), pytest.mark.campaign("setup", part=0)]
@@ -61,18 +62,7 @@ def test_a_person_sets_up_the_service_and_follows_the_link_to_its_page(machine: 
     with Mosquitto(("hall", BROKER_PASSWORD)) as broker, rtsp_camera("aac", "me", CAMERA_PASSWORD) as camera:
         with AtTerminal([*machine.command("perceptd"), "setup"]) as terminal:
             for prompt, line in (
-                ("on the local network?", "no"),
-                ("Name of this device", "hall"),
-                ("Name of the place", "door"),
-                ("Number", "1"),
-                ("Address, device or file", camera.url()),
-                ("User of the camera", "me"),
-                ("Password of me", CAMERA_PASSWORD),
-                ("Number", ""),
-                ("Number", "2"),
-                ("Address of the broker", f"127.0.0.1:{broker.port}"),
-                ("encrypted (TLS)?", ""),
-                ("User name of this node", "hall"),
+                *typed_answers(camera.url(), CAMERA_PASSWORD, broker.port),
                 ("Password of hall", BROKER_PASSWORD),
                 ("Number", "2"),
                 ("Write it?", ""),
@@ -86,6 +76,38 @@ def test_a_person_sets_up_the_service_and_follows_the_link_to_its_page(machine: 
         assert "the service runs: recognising: 1 stream" in terminal.shown
         assert "open it    http://localhost:" in terminal.shown
         assert state(machine) == "active\nenabled"
+
+
+# with this nsenter outlives Ctrl-C. Otherwise it ends, and its terminal is closed with it
+STAYS = ("sh", "-c", "trap '' INT; exec \"$@\"", "sh")
+
+
+@pytest.mark.parametrize("terminal_stays", [True, False])
+def test_ctrl_c_brings_the_service_back(machine: Guest, *, terminal_stays: bool) -> None:
+    machine.run("systemctl", "start", "perceptd.service")
+    given = ["--node", "hall", "--stream", "door", "--camera", "/opt/perceptd/models/digits/demo/clip.mp4"]
+    given += ["--microphone", "camera", "--broker", "127.0.0.1:1", "--username", "", "--bundle", "digits"]
+    with AtTerminal([*(STAYS if terminal_stays else ()), *machine.command("perceptd"), "setup", *given]) as terminal:
+        terminal.answer("on the local network?", "no")
+        terminal.answer("Write it?")
+        terminal.expect("the service stops meanwhile")
+        # no broker answers there
+        terminal.expect("Some of it does not work yet")
+        assert not state(machine).startswith("active")
+        terminal.interrupt()
+        if terminal_stays:
+            assert terminal.wait() == 130
+            assert f"ended: {CONFIG} is written" in terminal.shown
+            assert "the service is not running" not in terminal.shown, terminal.shown
+        try:
+            wait_until(partial(_is_active, machine), "the service runs again")
+        except AssertionError:
+            print(machine.run("journalctl", "-u", "perceptd", "-n", "40", "-o", "cat", check=False).stdout)
+            raise
+
+
+def _is_active(machine: Guest) -> bool:
+    return state(machine).startswith("active")
 
 
 def setup(machine: Guest, *arguments: str) -> dict:

@@ -10,7 +10,8 @@ from typing import Protocol
 import av
 
 from daemon.core.errors import ChildError
-from daemon.core.records import Counters, DecoderSetting, DecoderStatus
+from daemon.core.media import DecoderSetting, DecoderStatus
+from daemon.core.records import Counters
 from daemon.sources.container import Packet, is_turned
 from daemon.sources.decoding.layout import FORMATS, MAX_PIXELS
 from daemon.sources.decoding.process import DecoderProcess

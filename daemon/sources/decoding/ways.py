@@ -5,7 +5,7 @@ from pathlib import Path
 
 import av
 
-from daemon.core.records import DecoderSetting
+from daemon.core.media import DecoderSetting
 
 # FFmpeg's names of the codecs that hardware may decode: H.264 and H.265
 CODECS = ("h264", "hevc")

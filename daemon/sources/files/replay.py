@@ -12,8 +12,9 @@ from typing import TypeVar
 import av
 
 from daemon.core.errors import RecordingError, SourceError
+from daemon.core.media import DecoderSetting, DecoderStatus
 from daemon.core.ports import Deliver
-from daemon.core.records import Block, Captured, Counters, DecoderSetting, DecoderStatus, Line, Modality, moved
+from daemon.core.records import Block, Captured, Counters, Line, Modality, moved
 from daemon.core.timing import NS_PER_MS, NS_PER_S, FrameRate, monotonic_ns
 from daemon.sources.container import pts_ns, ticks_ns, to_frame, to_samples
 from daemon.sources.decoding.decoder import CameraDecoder

@@ -8,9 +8,9 @@ from operator import itemgetter
 from threading import Event
 
 from daemon.core.errors import SourceError
-from daemon.core.media import MediaPacket, PacketSink
+from daemon.core.media import DecoderSetting, DecoderStatus, MediaPacket, PacketSink
 from daemon.core.ports import Deliver
-from daemon.core.records import Captured, Counters, DecoderSetting, DecoderStatus, Modality, delayed, moved
+from daemon.core.records import Captured, Counters, Modality, delayed, moved
 from daemon.core.timing import NS_PER_MS, NS_PER_S, monotonic_ns, seconds_until
 from daemon.sources.decoding.decoder import CameraDecoder
 from daemon.sources.hls.download import Download, Fetched

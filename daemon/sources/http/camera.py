@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import av
 
 from daemon.core.errors import SourceError
-from daemon.core.media import PacketSink
+from daemon.core.media import DecoderStatus, PacketSink
 from daemon.core.ports import Deliver, Source
-from daemon.core.records import Counters, DecoderStatus, Frame, Modality
+from daemon.core.records import Counters, Frame, Modality
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
 from daemon.sources.container import NO_ANSWER, REFUSALS, failure
 from daemon.sources.http.connection import NoAnswer, Stopped

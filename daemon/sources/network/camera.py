@@ -9,9 +9,9 @@ import av
 from av.container import InputContainer
 
 from daemon.core.errors import SourceError
-from daemon.core.media import PacketSink
+from daemon.core.media import DecoderSetting, DecoderStatus, PacketSink
 from daemon.core.ports import Deliver
-from daemon.core.records import Block, Counters, DecoderSetting, DecoderStatus, Modality, moved
+from daemon.core.records import Block, Counters, Modality, moved
 from daemon.core.timing import NS_PER_S, FrameRate, monotonic_ns
 from daemon.sources.container import (
     NO_ANSWER,
