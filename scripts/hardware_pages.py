@@ -64,13 +64,13 @@ sudo perceptd doctor --report report.json
 ```
 
 The command takes some minutes. It runs all checks of doctor. Then it times the encoders of the active
-bundle on the CPU and on each accelerator, opens the cameras of the config, and tries each decoder of
+bundle on the CPU and on each accelerator. It opens the cameras of the config, and tries each decoder of
 pictures. Whatever may crash or hang runs in a child process, and a crash is a line of the report.
 Stop a running perceptd first: it holds cameras and accelerators. Read the file, and attach it to an
 issue.
 
 A report has no pictures and no sound. It has no name of the node, of the host, of a user, a stream, a
-file or an encoder of yours, no label, no address, no URL, no path and no serial number. No text is
+file or an encoder of yours. It has no label, no address, no URL, no path and no serial number. No text is
 copied into it: each field takes only the words of a list, and numbers in a fixed form
 ([schema](hardware/report.schema.json)). "…" stands for words that were left out. Of the checks that
 concern your config a report tells only how they ended.

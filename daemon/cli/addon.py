@@ -33,7 +33,7 @@ TOKENS = ("SUPERVISOR_TOKEN", "HASSIO_TOKEN")
 ANSWER_S = 20.0
 MOST_BYTES = 64 * 1024
 MOST_CONFIG_BYTES = 512 * 1024
-# making `home` downloads 20 MB and tests the models
+# making `home` downloads 45 MB and tests the models
 BUNDLE_S = 1800.0
 
 # the user of the image

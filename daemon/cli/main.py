@@ -5,6 +5,7 @@ import sys
 
 from daemon.cli.parser import parse
 from daemon.core.errors import EXIT_REFUSED, Refused, shortage_behind
+from daemon.core.text import harmless
 
 # what libraries look for in the environment when they are imported
 LIBRARY_SETTINGS = {
@@ -31,7 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return int(options.execute(options))
     except Refused as error:
-        print(error, file=sys.stderr)
+        # messages quote files and hosts
+        print(harmless(str(error)), file=sys.stderr)
         return EXIT_REFUSED if shortage_behind(error) is None else EXIT_SHORTAGE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """examples:
   perceptd verify perceptd_0.8.0+deb12_arm64.deb --key release.pub
-  perceptd verify perceptd-image.tar --key release.pub --commit 1a2b3c4
+  perceptd verify perceptd_0.8.0_amd64.image.tar --key release.pub --commit 1a2b3c4
   perceptd verify public/targets/home/1.0.0 --key root.json      a bundle in a repository
 """
 

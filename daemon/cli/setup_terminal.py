@@ -8,7 +8,7 @@ import io
 import sys
 from typing import TextIO
 
-from daemon.core.text import clean
+from daemon.core.text import harmless
 
 
 class Console:
@@ -48,11 +48,6 @@ class Log:
     def secret(self, prompt: str) -> str:
         """Raise EOFError: there is nobody."""
         raise EOFError(prompt)
-
-
-def harmless(text: str) -> str:
-    """Return text in which control characters but for line ends, and direction marks, are replaced."""
-    return "\n".join(clean(line, len(line)) for line in text.split("\n"))
 
 
 def _write_all(stream: TextIO) -> None:

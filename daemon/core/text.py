@@ -55,6 +55,11 @@ def clean(text: str, longest: int = MAX_SHOWN) -> str:
     return shown + ("…" if len(text) > longest else "")
 
 
+def harmless(text: str) -> str:
+    """Return all of a text for a terminal; control characters but for line ends, and direction marks, are replaced."""
+    return "\n".join(clean(line, len(line)) for line in text.split("\n"))
+
+
 def _redact_line(line: str) -> str:
     shown, done = "", 0
     while (scheme := _SCHEME.search(line, done)) is not None:

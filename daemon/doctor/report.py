@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from daemon.config.places import find_config, node_configs
 from daemon.core.errors import DocumentError
 from daemon.core.status_line import StatusLine
+from daemon.core.text import harmless
 from daemon.doctor.edgetpu import edge_tpu_findings
 from daemon.doctor.finding import EXIT_CODES, Finding, exit_code
 from daemon.doctor.libraries import assess_versions, installed, library_findings
@@ -45,7 +46,7 @@ class Report:
                 return
             self.findings.append(finding)
             if not self.as_json:
-                print(finding.line(), flush=True)
+                print(harmless(finding.line()), flush=True)
 
     def close(self) -> int:
         """Print the JSON, if it was requested; returns the exit code."""

@@ -32,7 +32,6 @@ from daemon.node.teaching_file import TeachingFile
 from daemon.node.teaching_inbox import STOPPING, TeachingCommand
 from daemon.node.teaching_input import TaughtOnto, TeachingInput
 from daemon.node.teaching_state import LabelFacts, TeachingFacts, can_be_fitted, known_places, lost_label
-from daemon.teaching.records import NEEDED_BACKGROUND
 from daemon.teaching.store import TeachingStore
 
 log = logging.getLogger(__name__)
@@ -80,6 +79,7 @@ class TeachingWork:
         self._reviewer = Reviewer()
         self._labels: tuple[int, list[LabelFacts]] | None = None
         self._places: dict[str, int] = {}
+        self._doubled: dict[str, int] = {}
         self._places_of: TaughtOnto | None = None
         self._counted_ns = 0
         self._looked_ns: int | None = None
@@ -155,8 +155,10 @@ class TeachingWork:
         self._encoding.look(store)
         known = self._background_counts(store, now_ns)
         places = {name: known.get(name, 0) for name in sorted(self._live.streams)}
-        is_new = any(count < NEEDED_BACKGROUND for count in places.values())
-        self._unwritten.write_due(store, now_ns, is_urgent=is_new)
+        doubled = doublings(places)  # a fit that this causes reads what is stored
+        is_urgent = doubled != self._doubled or len(doubled) < len(places)
+        self._unwritten.write_due(store, now_ns, is_urgent=is_urgent)
+        self._doubled = doubled
         wanted = self._wanted(store, places, self._goal(store, labels, known))
         if not self._derivation.look(store, wanted, self._live.bundle, now_ns):
             self._fits.look(wanted, now_ns)

@@ -20,7 +20,7 @@ from daemon.setup.plan import read_before
 from tests.helpers.daemon import ROOT, DaemonProcess
 from tests.helpers.mosquitto import Mosquitto
 from tests.helpers.rtsp import rtsp_camera
-from tests.helpers.terminal import AtTerminal
+from tests.helpers.terminal import AtTerminal, typed_answers
 from tests.shared import SHARED, needs_shared
 
 COMMAND = [sys.executable, "-m", "daemon", "setup"]
@@ -136,18 +136,7 @@ def test_a_person_sets_up_a_camera_and_a_broker_with_logins_and_it_recognises(tm
     with Mosquitto(("hall", BROKER_PASSWORD)) as broker, rtsp_camera("aac", "me", CAMERA_PASSWORD) as camera:
         with AtTerminal([*COMMAND, "--config", str(config)], environment(tmp_path)) as terminal:
             for prompt, line in (
-                ("on the local network?", "no"),
-                ("Name of this device", "hall"),
-                ("Name of the place", "door"),
-                ("Number", "1"),
-                ("Address, device or file", camera.url()),
-                ("User of the camera", "me"),
-                ("Password of me", CAMERA_PASSWORD),
-                ("Number", ""),
-                ("Number", "2"),
-                ("Address of the broker", f"127.0.0.1:{broker.port}"),
-                ("encrypted (TLS)?", ""),
-                ("User name of this node", "hall"),
+                *typed_answers(camera.url(), CAMERA_PASSWORD, broker.port),
                 # a wrong password is found by the test, and changed
                 ("Password of hall", "wrong"),
                 ("Number", "2"),

@@ -2,11 +2,16 @@
 
 import io
 import sys
+from pathlib import Path
 
 import pytest
 
 from daemon.cli.devices import show
-from daemon.cli.setup_terminal import Console, Log, harmless
+from daemon.cli.main import main
+from daemon.cli.setup_terminal import Console, Log
+from daemon.core.text import harmless
+from daemon.doctor.finding import Finding
+from daemon.doctor.report import Report
 
 
 @pytest.mark.parametrize(
@@ -40,3 +45,13 @@ def test_a_terminal_without_a_character_shows_a_question_mark(monkeypatch: pytes
 def test_a_list_of_devices_shows_a_name_that_acts_on_the_terminal_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     show("cameras", ["/dev/video0  (Yard\x1b]52;c;cm0gLXJm\x07)"])
     assert capsys.readouterr().out == "cameras:\n  /dev/video0  (Yard�]52;c;cm0gLXJm�)\n"
+
+
+def test_a_message_and_a_finding_quote_what_comes_from_outside_as_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check-config", str(tmp_path / "\x1b[2J.yaml")]) == 78
+    Report(as_json=False).take("camera", [Finding("camera", "good", "it says \x1b[2J")])
+    shown = capsys.readouterr()
+    assert "�[2J.yaml" in shown.err and "it says �[2J" in shown.out
+    assert "\x1b" not in shown.out + shown.err

@@ -141,6 +141,8 @@ class Podman:
         finally:
             subprocess.run([*self._base, "rm", "--force", name], capture_output=True, check=False, timeout=COMMAND_S)
             process.wait(COMMAND_S)
+            # the engine has given its standard input to the container's user, which was this machine's own /dev/null
+            os.chown(os.devnull, 0, 0)
 
     def close(self) -> None:
         """Remove its storage."""

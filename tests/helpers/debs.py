@@ -11,7 +11,7 @@ from packages.deb import UNCOMPRESSED, build_deb
 from packages.targets import TARGETS, Target
 
 from daemon import __version__
-from tests.helpers.cache import DIRECTORY
+from tests.helpers.packages import WHEELS
 
 DPKG_S = 600.0
 
@@ -24,7 +24,7 @@ def target_of(suite: str) -> Target:
 
 def built(suite: str, out: Path) -> Path:
     """Build the package of this checkout for a release of Debian; return its file."""
-    return build_deb(target_of(suite), out, DIRECTORY / "wheels", UNCOMPRESSED)
+    return build_deb(target_of(suite), out, WHEELS, UNCOMPRESSED)
 
 
 def another(deb: Path, version: str, edits: Mapping[str, Sequence[tuple[str, str]]] | None = None) -> Path:

@@ -17,6 +17,7 @@ import gi
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+from rtsp_login import require_login  # noqa: E402
 
 RATE_HZ, BLOCK_S = 16_000, 0.02
 BLOCK_BYTES = round(RATE_HZ * BLOCK_S) * 2
@@ -87,19 +88,6 @@ class Loudspeaker:
         buffer.duration = round(BLOCK_S * Gst.SECOND)
         self._blocks += 1
         self._source.emit("push-buffer", buffer)
-
-
-def require_login(server: GstRtspServer.RTSPServer, factory: GstRtspServer.RTSPMediaFactory, *login: str) -> None:
-    token = GstRtspServer.RTSPToken()
-    token.set_string("media.factory.role", "viewer")
-    auth = GstRtspServer.RTSPAuth()
-    auth.set_supported_methods(2)  # GST_RTSP_AUTH_DIGEST
-    auth.add_digest(*login, token)
-    server.set_auth(auth)
-    permissions = GstRtspServer.RTSPPermissions()
-    for permission in ("media.factory.access", "media.factory.construct"):
-        permissions.add_permission_for_role("viewer", permission, True)
-    factory.set_permissions(permissions)
 
 
 def main() -> None:

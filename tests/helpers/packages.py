@@ -8,9 +8,10 @@ from pathlib import Path
 from packages.deb import UNCOMPRESSED, build_deb
 from packages.targets import TARGETS, Target
 
+from tests.helpers.cache import DIRECTORY
+
 ROOT = Path(__file__).resolve().parents[2]
-# of scripts/package too
-WHEELS = ROOT / "build" / "wheels"
+WHEELS = DIRECTORY / "wheels"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import gi
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
+from rtsp_login import require_login  # noqa: E402
 
 H264 = (
     "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 threads=1"
@@ -59,19 +60,6 @@ def resize_on_signal(factory: GstRtspServer.RTSPMediaFactory) -> None:
         GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, signal.SIGUSR1, resize, element)
 
     factory.connect("media-configure", configured)
-
-
-def require_login(server: GstRtspServer.RTSPServer, factory: GstRtspServer.RTSPMediaFactory, *login: str) -> None:
-    token = GstRtspServer.RTSPToken()
-    token.set_string("media.factory.role", "viewer")
-    auth = GstRtspServer.RTSPAuth()
-    auth.set_supported_methods(2)  # GST_RTSP_AUTH_DIGEST
-    auth.add_digest(*login, token)
-    server.set_auth(auth)
-    permissions = GstRtspServer.RTSPPermissions()
-    for permission in ("media.factory.access", "media.factory.construct"):
-        permissions.add_permission_for_role("viewer", permission, True)
-    factory.set_permissions(permissions)
 
 
 def main() -> None:

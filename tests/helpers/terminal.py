@@ -68,3 +68,24 @@ class AtTerminal:
             return False
         self.shown += read.decode("utf-8", "replace").replace("\r", "")
         return bool(read)
+
+
+def typed_answers(camera: str, camera_password: str, broker_port: int) -> list[tuple[str, str]]:
+    """Return the first prompts of `perceptd setup` with what a person types, up to the password at the broker.
+
+    It is for a node `hall` that watches `door`, with the sound of a camera whose user is `me`.
+    """
+    return [
+        ("on the local network?", "no"),
+        ("Name of this device", "hall"),
+        ("Name of the place", "door"),
+        ("Number", "1"),
+        ("Address, device or file", camera),
+        ("User of the camera", "me"),
+        ("Password of me", camera_password),
+        ("Number", ""),
+        ("Number", "2"),
+        ("Address of the broker", f"127.0.0.1:{broker_port}"),
+        ("encrypted (TLS)?", ""),
+        ("User name of this node", "hall"),
+    ]

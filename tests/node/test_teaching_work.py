@@ -133,6 +133,16 @@ def test_a_place_is_learnt_then_a_label_is_fitted_and_becomes_ready(node: Class)
     assert (label.state, label.found, label.tried) == ("ready", 5, 5)
 
 
+def test_a_fit_finds_on_the_disk_all_the_background_that_it_was_begun_for(node: Class) -> None:
+    node.press()
+    for _ in range(2 * NEEDED_BACKGROUND):
+        if not node.runner.fits:
+            node.live.newest = node.now_ns + FIRST_NS
+            node.after(FIRST_NS)
+    assert len(node.runner.fits) == 1
+    assert node.store.background_counts(ENCODERS) == {"kitchen": NEEDED_BACKGROUND}
+
+
 def test_a_state_needs_no_background(node: Class) -> None:
     node.press("garage: open")
     node.after(QUIET_NS)

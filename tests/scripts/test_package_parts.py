@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from packages.__main__ import read_options
 from packages.completions import completion
-from packages.deb import QUICK, pack
+from packages.deb import UNCOMPRESSED, pack
 from packages.left_out import LEFT_OUT, is_left_out
 from packages.manpages import leaves, man_page
 from packages.provenance import sign_image
@@ -169,6 +169,6 @@ def test_a_build_that_is_cut_off_leaves_no_package(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     file = tmp_path / "perceptd_1_all.deb"
     with pytest.raises(subprocess.CalledProcessError):
-        pack(tmp_path, file, QUICK)
+        pack(tmp_path, file, UNCOMPRESSED)
     assert not file.exists()
     assert [path.read_text() for path in tmp_path.glob("*.deb*")] == ["half\n"]

@@ -29,8 +29,8 @@ pytestmark = [
 # what is promised: from the box to the first own event, typing aside; what is installed
 BOX_S, INSTALLED_MB = 600.0, 400.0
 
-# Measured: 166, of which 61 are clean pages of libraries. The target of 130 is missed: docs/performance.md, "Memory".
-IDLE_MB = 180.0
+# Not reached yet, so this campaign fails here: 166 were measured, of which 61 are clean pages of libraries.
+IDLE_MB = 130.0
 
 KNOWN_S, IDLE_S = 900.0, 60.0
 LABEL, KIND = "the cock crows", "rooster"

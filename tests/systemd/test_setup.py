@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.mosquitto import Mosquitto, free_port, wait_until
 from tests.helpers.nspawn import Guest
 from tests.helpers.rtsp import rtsp_camera
-from tests.helpers.terminal import AtTerminal
+from tests.helpers.terminal import AtTerminal, typed_answers
 from tests.systemd.test_service import CONFIG
 
 pytestmark = [pytest.mark.xdist_group("guest"), pytest.mark.campaign("setup", part=0)]
@@ -62,18 +62,7 @@ def test_a_person_sets_up_the_service_and_follows_the_link_to_its_page(machine: 
     with Mosquitto(("hall", BROKER_PASSWORD)) as broker, rtsp_camera("aac", "me", CAMERA_PASSWORD) as camera:
         with AtTerminal([*machine.command("perceptd"), "setup"]) as terminal:
             for prompt, line in (
-                ("on the local network?", "no"),
-                ("Name of this device", "hall"),
-                ("Name of the place", "door"),
-                ("Number", "1"),
-                ("Address, device or file", camera.url()),
-                ("User of the camera", "me"),
-                ("Password of me", CAMERA_PASSWORD),
-                ("Number", ""),
-                ("Number", "2"),
-                ("Address of the broker", f"127.0.0.1:{broker.port}"),
-                ("encrypted (TLS)?", ""),
-                ("User name of this node", "hall"),
+                *typed_answers(camera.url(), CAMERA_PASSWORD, broker.port),
                 ("Password of hall", BROKER_PASSWORD),
                 ("Number", "2"),
                 ("Write it?", ""),
