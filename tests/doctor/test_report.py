@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from daemon.bundle.bundle import load_bundle
+from daemon.bundle.ml_bom_file import write_ml_bom
 from daemon.cli.main import main
 from daemon.doctor import report as doctor_command
 from daemon.doctor.finding import Finding
@@ -167,6 +168,7 @@ def test_a_crashing_runtime_is_reported_and_survived(tmp_path: Path, good: Path)
 def sourced(tmp_path: Path, broker: Mosquitto) -> Iterator[tuple[Path, Repository]]:
     """A config with a source that has brightness@1.2.3, which is installed and active."""
     bundle = write_bundle(tmp_path / "bundle")
+    write_ml_bom(bundle, load_bundle(bundle).manifest, None)  # else it is made for the release alone
     repository = Repository(tmp_path / "repository").init()
     release = repository.add(bundle)
     repository.publish()

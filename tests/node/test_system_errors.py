@@ -64,10 +64,10 @@ def test_without_descriptors_for_a_while_every_event_arrives_and_all_works_after
             wait_until(lambda: len(sequences(subscriber)) > during, "the open event ends")
         after = len(sequences(subscriber))
         wait_until(lambda: len(sequences(subscriber)) >= after + 4, "events come again")
-        count = len(healths(subscriber))
-        wait_until(lambda: len(healths(subscriber)) > count, "another health message")
+        # what came late on a busy machine makes it degraded for a while
+        wait_until(lambda: healths(subscriber)[-1]["status"] == "ok", "all is well")
         health = healths(subscriber)[-1]
-        assert (health["status"], health["trouble"]) == ("ok", None)
+        assert health["trouble"] is None
         assert daemon.stop() == 0
         wait_until(lambda: subscriber.payloads("perceptd/full/availability")[-1:] == [b"offline"], "offline")
     heard = sequences(subscriber)

@@ -194,7 +194,7 @@ def test_live_input_waits_for_one_input_of_a_window_at_most(tmp_path: Path, corn
     shown = window([Line(f"shown {index}", at(1 + index / 10)) for index in range(5)], words, 1.0, 2.0)
     encoding = threading.Thread(target=encode_window, args=(shown, words, pool, "door/teaching", 20))
     encoding.start()
-    wait_until(lambda: held.begun == ["shown 0"])
+    wait_until(lambda: held.begun == ["shown 0"], "the first line is being encoded")
     done = threading.Event()
     counters = Counters()
     for text in ("live 0", "live 1"):

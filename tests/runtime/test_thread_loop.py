@@ -21,6 +21,8 @@ SHORT = {
     "sources/capture/sound_system.py",
     "sources/hls/download.py",
     "node/local_server.py",
+    "setup/capture.py",
+    "setup/in_parallel.py",
     "web/connections.py",
     "web/renderings.py",
 }

@@ -130,9 +130,9 @@ class CameraDecoder:
     def decode(self, packet: Packet) -> list[av.VideoFrame]:
         """Return the pictures that are ready. Raises av.FFmpegError when the packet is damaged.
 
-        A packet without data is the end of the stream.
+        A packet without data is the end of the stream, but for pictures that a splice brings late.
         """
-        if not packet.size:
+        if not packet.size and self._is_in_use:
             return self.finish()
         before = self._change_at_key() if self._ways and packet.is_keyframe else []
         if self._is_in_use and self._hardware is not None:
