@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-
-from cryptography import x509
+from typing import TYPE_CHECKING
 
 from daemon.config.mqtt import MqttConfig
 from daemon.config.node import Config
@@ -16,6 +15,9 @@ from daemon.core.errors import Refused
 from daemon.core.files import read_bounded
 from daemon.doctor.finding import Finding
 from daemon.mqtt.broker.credentials import tls_context
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 CHECK = "certificates"
 
@@ -79,6 +81,8 @@ def validity_of(where: str, pem: bytes, remedy: str, *, is_chain: bool) -> Valid
 
     Of a chain each must be valid. Of authorities one is enough: the next one lies beside the one of before.
     """
+    from cryptography import x509  # loaded only where there is a certificate
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # old authorities have serial numbers that the library calls wrong
         read = [_times(each) for each in x509.load_pem_x509_certificates(pem)]
@@ -110,11 +114,13 @@ def _of_broker(mqtt: MqttConfig, host: str) -> list[Validity]:
         return []
     if der is None:
         return []
+    from cryptography import x509
+
     begins, ends = _times(x509.load_der_x509_certificate(der))
     return [Validity(f"the MQTT broker {host}:{mqtt.port}", begins, ends, "renew the certificate of the broker")]
 
 
-def _times(certificate: x509.Certificate) -> tuple[datetime, datetime]:
+def _times(certificate: "x509.Certificate") -> tuple[datetime, datetime]:
     return certificate.not_valid_before_utc, certificate.not_valid_after_utc
 
 
