@@ -82,7 +82,7 @@ def test_recognitions_name_their_devices_and_continue_through_a_crash(
         inputs = node.health["streams"]["s"]["inputs"]["audio"]
         assert set(inputs["dropped"]) <= {"busy", "late"}
         assert daemon.stop() == 0
-        assert node.accelerator(name)["state"] == "stopped"
+        wait_until(lambda: node.accelerator(name)["state"] == "stopped", "the last health says that it has stopped")
 
 
 def test_while_the_accelerator_fails_health_is_degraded_and_the_cpu_recognises(
