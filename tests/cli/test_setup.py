@@ -67,8 +67,7 @@ def test_ctrl_c_at_a_terminal_leaves_nothing_behind(tmp_path: Path) -> None:
         terminal.answer("User name of this node", "hall")
         terminal.answer("Password of hall", BROKER_PASSWORD)
         terminal.expect("Write it? (yes or no)")
-        terminal.interrupt()
-        assert terminal.wait() == 130
+        assert terminal.interrupt_until_the_end() == 130
     assert "password_file: mqtt-password" in terminal.shown and BROKER_PASSWORD not in terminal.shown
     assert "ended: nothing was written" in terminal.shown
     assert not config.parent.exists()

@@ -6,6 +6,7 @@ import select
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.helpers.daemon import ROOT
@@ -50,6 +51,21 @@ class AtTerminal:
     def interrupt(self) -> None:
         """Press Ctrl-C."""
         os.write(self._terminal, b"\x03")
+
+    def interrupt_until_the_end(self) -> int:
+        """Press Ctrl-C, and again each second, until the program ends; return its exit code.
+
+        Python's input() does not hear one that comes just while its prompt appears. A person presses again.
+        """
+        deadline = time.monotonic() + WAIT_S
+        while time.monotonic() < deadline:
+            self.interrupt()
+            again = time.monotonic() + 1
+            while self._read(again):
+                pass
+            with suppress(subprocess.TimeoutExpired):
+                return self._process.wait(max(0.0, again - time.monotonic()))
+        raise AssertionError(f"Ctrl-C does not end the program:\n{self.shown}")
 
     def wait(self) -> int:
         """Read all that is shown until the program ends; return its exit code."""
