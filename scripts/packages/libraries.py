@@ -19,6 +19,9 @@ SPDX = {
     "MIT License": "MIT",
 }
 
+# of packages whose metadata name less than the text of their licence: NLopt's is that of its strictest part
+BY_TEXT = {"nlopt": "LGPL-2.1-or-later"}
+
 # the directory with the program's own metadata
 PROGRAM = "perceptd-"
 
@@ -97,6 +100,8 @@ def _library(path: Path, hashes: dict[tuple[str, str], str]) -> Library:
 
 
 def _licence(distribution: Distribution, name: str) -> str:
+    if name in BY_TEXT:
+        return BY_TEXT[name]
     metadata = distribution.metadata
     expressions: list[str] = metadata.get_all("License-Expression") or []
     if expressions:
