@@ -50,7 +50,8 @@ def built_of_commit_before(suite: str, out: Path, version: str) -> Path:
         module.write_text(text.replace(of_commit, version))
         environment = {**os.environ, "PYTHONPATH": f"{checkout}/scripts:{checkout}"}
         command = (sys.executable, "-c", BUILD, target_of(suite).name, str(out), str(WHEELS))
-        return Path(run(*command, environment=environment).strip())
+        # it imports what lies in its own directory
+        return Path(run(*command, directory=checkout, environment=environment).strip())
     finally:
         run(*git, "remove", "--force", str(checkout))
 
@@ -76,9 +77,11 @@ def another(deb: Path, version: str, edits: Mapping[str, Sequence[tuple[str, str
     return file
 
 
-def run(*command: str, environment: Mapping[str, str] | None = None) -> str:
+def run(*command: str, directory: Path | None = None, environment: Mapping[str, str] | None = None) -> str:
     """Run a command of this machine, and return its output."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DPKG_S, env=environment)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=DPKG_S, cwd=directory, env=environment
+    )
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr[-2000:]}"
     return done.stdout
 
