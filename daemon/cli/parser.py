@@ -65,7 +65,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def new_parser() -> argparse.ArgumentParser:
     """Return the parser. The parsed options have `execute`, the function to call with them."""
-    parser = Parser(
+    parser: argparse.ArgumentParser = Parser(
         prog="perceptd",
         description="Recognises events by sight, sound and text, and publishes them over MQTT.",
         epilog=EXAMPLES,
