@@ -25,11 +25,15 @@ def rows(section: str) -> list[list[str]]:
     return found
 
 
+def blocks(page: str) -> list[str]:
+    """Return the code blocks of docs/<page>, in order."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
 def block(page: str, first_line: str) -> str:
     """Return the code block of docs/<page> that begins with this line."""
-    text = (DOCS / page).read_text(encoding="utf-8")
-    blocks = re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    return str(next(found for found in blocks if found.startswith(first_line)))
+    return next(found for found in blocks(page) if found.startswith(first_line))
 
 
 @cache
