@@ -60,14 +60,14 @@ yet. It does not mean that perceptd fails there.
 ## Send a report
 
 ```
-sudo perceptd doctor --report report.json
+sudo perceptd doctor --report
 ```
 
-The command takes some minutes. It runs all checks of doctor. Then it times the encoders of the active
-bundle on the CPU and on each accelerator. It opens the cameras of the config, and tries each decoder of
-pictures. Whatever may crash or hang runs in a child process, and a crash is a line of the report.
-Stop a running perceptd first: it holds cameras and accelerators. Read the file, and attach it to an
-issue.
+The command takes some minutes, and writes `perceptd-report.json` here. It runs all checks of doctor.
+Then it times the encoders of the active bundle on the CPU and on each accelerator. It opens the cameras
+of the config, and tries each decoder of pictures. Whatever may crash or hang runs in a child process,
+and a crash is a line of the report. Stop a running perceptd first: it holds cameras and accelerators.
+Read the file, and attach it to an issue.
 
 A report has no pictures and no sound. It has no name of the node, of the host, of a user, a stream, a
 file or an encoder of yours. It has no label, no address, no URL, no path and no serial number. No text is

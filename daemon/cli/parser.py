@@ -28,6 +28,7 @@ from daemon.cli.parser_setup import add_setup
 from daemon.cli.parser_teach import add_teach, mistyped, with_action
 from daemon.cli.parser_verify import add_verify
 from daemon.cli.signals import handle_early_signals
+from daemon.cli.usage_errors import Parser
 
 if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -47,6 +48,9 @@ EXAMPLES = """examples:
   perceptd evaluate models/digits test.csv --json       score a bundle on labelled data
 """
 
+# what `perceptd doctor --report` writes, unless a file is named
+REPORT = Path("perceptd-report.json")
+
 COMMANDS_TO_SEND = ("pause", "resume", "mute", "unmute", "log_level", "describe")
 
 
@@ -61,7 +65,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def new_parser() -> argparse.ArgumentParser:
     """Return the parser. The parsed options have `execute`, the function to call with them."""
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = Parser(
         prog="perceptd",
         description="Recognises events by sight, sound and text, and publishes them over MQTT.",
         epilog=EXAMPLES,
@@ -161,10 +165,12 @@ def _add_doctor(commands: "Commands") -> None:
     add_json(doctor)
     doctor.add_argument(
         "--report",
+        nargs="?",
         type=Path,
+        const=REPORT,
         metavar="FILE",
         help="write what this machine is, and how fast each encoder runs on it, for an issue: "
-        "no pictures, names, addresses or paths",
+        f"no pictures, names, addresses or paths (default FILE: {REPORT})",
     )
     doctor.set_defaults(execute=_doctor)
 

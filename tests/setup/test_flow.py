@@ -278,5 +278,5 @@ def test_without_a_service_the_way_to_run_it_is_told(tmp_path: Path) -> None:
 
 
 def test_a_doctor_that_does_not_answer_is_a_failure_with_its_reason(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match=r"perceptd doctor did not run to its end: (.|\n)*expected one argument"):
+    with pytest.raises(Refused, match=r"perceptd doctor did not run to its end: (.|\n)*--config needs a value"):
         doctor(Children(), Path("--json"))

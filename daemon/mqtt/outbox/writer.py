@@ -3,6 +3,7 @@
 import logging
 import sqlite3
 import time
+from collections.abc import Callable
 
 from pydantic import ValidationError
 
@@ -35,13 +36,20 @@ class EventWriter:
     """
 
     def __init__(
-        self, keeper: StoreKeeper, config: OutboxConfig, counters: Counters, inbox: Inbox, send_queue: EventQueue
+        self,
+        keeper: StoreKeeper,
+        config: OutboxConfig,
+        counters: Counters,
+        inbox: Inbox,
+        send_queue: EventQueue,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._keeper, self._config, self._counters = keeper, config, counters
         self._inbox, self._send_queue = inbox, send_queue
         self.last = self.queued = self.coalesced = 0
         self._in_queue = QueuedEvents()
-        self._age_checked_at = time.monotonic()
+        self._now_s = now_s
+        self._age_checked_at = now_s()
 
     def keep_store(self) -> None:
         """See that the store is open and its file in place. What has a number gets one above those of the store.
@@ -112,7 +120,7 @@ class EventWriter:
 
         A commit costs a card 20 kB or more, however short an event is.
         """
-        now_s = time.monotonic()
+        now_s = self._now_s()
         if not self._may_spare(len(entries), now_s):
             return False
         self._in_queue.add(entries, is_saved=False, now_s=now_s)
@@ -193,8 +201,8 @@ class EventWriter:
         if store is None:
             return
         try:
-            if time.monotonic() - self._age_checked_at >= AGE_CHECK_S:
-                self._age_checked_at = time.monotonic()
+            if self._now_s() - self._age_checked_at >= AGE_CHECK_S:
+                self._age_checked_at = self._now_s()
                 store.fit()
                 too_old = store.drop_old(self._config.max_age_h * HOUR_S, queued=self.queued)
                 self._count("event_too_old", too_old)

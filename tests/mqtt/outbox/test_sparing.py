@@ -22,15 +22,19 @@ FIRST_RESERVED = 1 + RESERVED
 
 
 class Run:
-    """One run of a node, without the outbox's thread."""
+    """One run of a node, without the outbox's thread. Its clock stands still, however busy the machine is."""
 
     def __init__(self, path: Path) -> None:
+        self.now_s = 100.0
         self.path, self.reader, self.inbox = path / "state" / "outbox.sqlite3", Reader(1000), Inbox()
         self.memory = path / "memory"
         self.keeper = StoreKeeper(self.path, "node", Counters(), self.memory)
-        self.writer = EventWriter(self.keeper, OutboxConfig(), Counters(), self.inbox, self.reader)
+        self.writer = EventWriter(self.keeper, OutboxConfig(), Counters(), self.inbox, self.reader, self._clock)
         self.writer.keep_store()
         self.turn()
+
+    def _clock(self) -> float:
+        return self.now_s
 
     def publish(self, number: int, phase: str = "end", name: str | None = None) -> None:
         assert self.inbox.add("front/event", event(number, phase, name)) is None
@@ -79,6 +83,19 @@ def test_the_disk_is_not_written_while_the_broker_acknowledges(tmp_path: Path) -
     assert run.files == before
     assert len(run.reader.got) == 2 + 3 * 12
     assert all(map(numbers_agree, run.reader.got))
+
+
+def test_what_is_not_acknowledged_soon_is_written(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    before = run.files
+    run.publish(1)
+    run.now_s += ACKNOWLEDGED_WITHIN_S - 0.1
+    run.turn()
+    assert run.files == before
+    run.now_s += 0.1
+    run.turn()
+    run.kill()
+    assert [entry.sequence for entry in rows(run.path)] == [3]
 
 
 def test_without_a_broker_all_is_written_at_once(tmp_path: Path) -> None:
