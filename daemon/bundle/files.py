@@ -19,13 +19,18 @@ def bundle_files(directory: Path, manifest: Manifest) -> list[str]:
     Hidden files of the self-test, which editors leave, are left out. Raises BundleError where a name has other
     characters than a release may have.
     """
-    optional = {name for name in (*LICENCES, ML_BOM) if (directory / name).is_file()}
-    selftest = directory / SELFTEST_DIRECTORY
-    cases = {f"{SELFTEST_DIRECTORY}/{path.name}" for path in selftest.glob("[!.]*") if path.is_file()}
-    for path in cases:
+    unnamed = unnamed_files(directory)
+    for path in unnamed:
         if not re.fullmatch(r"[A-Za-z0-9._-]+", Path(path).name):
             raise BundleError(f"{directory / path}: expected a name of letters, digits and . _ - only; rename it")
-    return sorted({MANIFEST} | set(named_files(manifest)) | optional | cases)
+    return sorted({MANIFEST} | set(named_files(manifest)) | unnamed)
+
+
+def unnamed_files(directory: Path) -> set[str]:
+    """Return the paths of the files that belong to a bundle without being named in its manifest."""
+    optional = {name for name in (*LICENCES, ML_BOM) if (directory / name).is_file()}
+    selftest = directory / SELFTEST_DIRECTORY
+    return optional | {f"{SELFTEST_DIRECTORY}/{path.name}" for path in selftest.glob("[!.]*") if path.is_file()}
 
 
 def named_files(manifest: Manifest) -> dict[str, tuple[str, ...]]:

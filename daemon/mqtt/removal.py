@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from daemon.config.mqtt import MqttConfig
 from daemon.mqtt.broker.background import BackgroundClient
 from daemon.mqtt.broker.callbacks import BrokerReason, Inbound
-from daemon.mqtt.broker.connection import MAX_AWAITING_ACK
 from daemon.mqtt.broker.permissions import access_line
 from daemon.mqtt.broker.troubles import Trouble
 from daemon.mqtt.home_assistant.devices import discovery_topic, node_object, stream_object
@@ -144,12 +143,16 @@ class _Remover(BackgroundClient):
             self._refused_lines[access_line("write", topic)] = str(trouble)
 
     def on_turn(self) -> None:
-        """Send as many messages as may wait for an acknowledgement."""
+        """Send the next message once the one before is acknowledged.
+
+        mosquitto may cut the connection at a refusal. If it then leaves bytes of further messages unread, the system
+        resets the connection, and the refusal is lost with it.
+        """
         super().on_turn()
-        while self._waiting and self.connection.is_ready and len(self._sent) < MAX_AWAITING_ACK:
+        while self._waiting and not self._sent and self.connection.is_ready:
             topic = next(iter(self._waiting))
             del self._waiting[topic]
-            # mosquitto may cut the connection at each refusal: what the same line allows is not tried
+            # what the same line of the access list allows is not tried again, since each refusal may cost a connection
             if access_line("write", topic) in self._refused_lines:
                 self._refused.append(topic)
             else:

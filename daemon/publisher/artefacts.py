@@ -10,11 +10,13 @@ import os
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
+from daemon.bundle.files import unnamed_files
 from daemon.bundle.manifest import MANIFEST
 from daemon.bundle.release import MAX_BUNDLE_BYTES, MAX_FILES
 from daemon.core.errors import Refused
@@ -51,6 +53,9 @@ class Files(Protocol):
     def open(self, path: str, sha256: str, /) -> IO[bytes] | None:
         """Open a file by its path in the bundle; None: there is none. Raises OSError."""
 
+    def others(self, signed: Collection[str], /) -> list[str]:
+        """Return what is there beside the files that are signed, each with what is wrong about it."""
+
 
 class Member(tarfile.TarInfo):
     """A member of a tar from outside. A header that would take all memory is an error."""
@@ -79,6 +84,11 @@ class Directory:
                 return open_regular(candidate)
         return None
 
+    def others(self, signed: Collection[str], /) -> list[str]:
+        """See Files. What lies beside a bundle is no part of it: recordings, hidden files, a node's own list."""
+        is_bundle = (self._directory / MANIFEST).is_file()  # a release has no file of this name
+        return [_unsigned(name) for name in sorted(unnamed_files(self._directory) - set(signed)) if is_bundle]
+
 
 class ZipFiles:
     """A zip with the files of a bundle."""
@@ -88,7 +98,8 @@ class ZipFiles:
         self._archive = archive
         members = archive.infolist()
         _check_size(len(members), sum(member.file_size for member in members))
-        self._base = _base(archive.namelist())
+        self._names = [member.filename for member in members if not member.is_dir()]
+        self._base = _base(self._names)
 
     def open(self, path: str, _sha256: str, /) -> IO[bytes] | None:
         """See Files."""
@@ -97,6 +108,10 @@ class ZipFiles:
         except KeyError:
             return None
 
+    def others(self, signed: Collection[str], /) -> list[str]:
+        """See Files."""
+        return _others(self._names, self._base, signed)
+
 
 class TarFiles:
     """A tar, packed or not, with the files of a bundle."""
@@ -104,13 +119,19 @@ class TarFiles:
     def __init__(self, archive: tarfile.TarFile) -> None:
         """Find the directory in it that has the manifest."""
         self._archive = archive
-        self._members = {name.removeprefix("./"): member for name, member in _members(archive)}
-        self._base = _base(list(self._members))
+        members = [member for member in _members(archive) if not member.isdir()]
+        self._names = [member.name.removeprefix("./") for member in members]
+        self._members = {name: member for name, member in zip(self._names, members, strict=True) if member.isfile()}
+        self._base = _base(self._names)
 
     def open(self, path: str, _sha256: str, /) -> IO[bytes] | None:
         """See Files."""
         member = self._members.get(self._base + path)
         return None if member is None else self._archive.extractfile(member)
+
+    def others(self, signed: Collection[str], /) -> list[str]:
+        """See Files. A link has no content to compare, so it counts as one that nobody has signed."""
+        return _others(self._names, self._base, signed)
 
 
 def file_sha256(path: Path) -> str:
@@ -172,8 +193,8 @@ def sbom_of_image(path: Path) -> bytes | None:
     """
     try:
         with open_regular(path) as file, tarfile.open(fileobj=file, tarinfo=Member) as archive:
-            for _, member in _members(archive):
-                layer = archive.extractfile(member)
+            for member in _members(archive):
+                layer = archive.extractfile(member) if member.isfile() else None
                 try:
                     found = None if layer is None else _sbom_in(layer)
                 except tarfile.ReadError:
@@ -196,7 +217,7 @@ def _sbom_in(file: IO[bytes]) -> bytes | None:
     return None
 
 
-def _members(archive: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo]]:
+def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     size = 0
     for count, member in enumerate(archive):
         size += member.size
@@ -204,8 +225,7 @@ def _members(archive: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo]]:
         if member.size < 0:
             raise ValueError(f"a part of it claims to have {member.size} bytes")
         _check_size(count, size)
-        if member.isfile():
-            yield member.name, member
+        yield member
 
 
 def _check_size(members: int, size: int) -> None:
@@ -220,6 +240,18 @@ def _base(names: list[str]) -> str:
     if len(manifests) != 1:
         raise ValueError(f"it has {len(manifests)} files {MANIFEST}, expected one")
     return manifests[0].removesuffix(MANIFEST)
+
+
+def _others(names: list[str], base: str, signed: Collection[str]) -> list[str]:
+    """Return the names of an archive that are not signed, and those that are there twice: programs read another one."""
+    expected = {base + name for name in signed}
+    found = Counter(names)
+    repeated = [f"{name} is there {found[name]} times" for name in sorted(expected & found.keys()) if found[name] > 1]
+    return [*repeated, *(_unsigned(name) for name in sorted(found.keys() - expected))]
+
+
+def _unsigned(name: str) -> str:
+    return f"{clean(name, MAX_REASON_CHARS)} is there, and is not signed"
 
 
 def _reason(error: Exception) -> str:

@@ -97,6 +97,7 @@ def _bundle_sbom(path: Path, provenance: Provenance) -> bytes:
                     found = stream_sha256(file)
             if found != sha256:
                 differing.append(f"{name} has sha256 {found}, signed is {sha256}")
+        differing += files.others(provenance.subjects)
     if differing:
         more = f"; and {len(differing) - MAX_NAMED} more" if len(differing) > MAX_NAMED else ""
         raise Refused(f"{path}: the digest differs: {'; '.join(differing[:MAX_NAMED])}{more}")

@@ -9,7 +9,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from daemon import __version__
@@ -42,31 +42,37 @@ def build_image(target: Target, out: Path, cache: Path) -> Path:
     """
     out.mkdir(parents=True, exist_ok=True)
     archive = out / f"perceptd_{__version__}_{target.arch}.image.tar"
-    with ExitStack() as stack:
-        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="perceptd-image-")))
-        storage = stack.enter_context(_storage())
+    with tempfile.TemporaryDirectory(prefix="perceptd-image-") as directory:
+        work = Path(directory)
         context = work / "context"
         context.mkdir()
         make_tree(target, work / "tree", cache)
         pack_tree(work / "tree", context / f"perceptd-{HOME_ASSISTANT_ARCH[target.arch]}.tar.gz")
+        plain = work / "image.tar"
+        follow(CONTAINER / "Containerfile", "perceptd", context, target, plain)
+        evidence = make_tree(target, work / "again", cache, _installed(plain))
+        shutil.copyfile(evidence, archive.with_suffix(".cdx.json"))
+        write_archive(plain, archive)
+    return archive
+
+
+def follow(containerfile: Path, stage: str, context: Path, target: Target, plain: Path) -> None:
+    """Let buildah follow a Containerfile up to a stage, and write the image as it comes from there. Raises NoImage."""
+    with _storage() as storage:
         _buildah(storage, "from", "--name=base", "--arch", target.arch, "scratch")
-        _buildah(storage, "add", "--quiet", "base", str(_base_tar(target, work)), "/")
+        with tempfile.TemporaryDirectory(prefix="perceptd-base-") as directory:
+            _buildah(storage, "add", "--quiet", "base", str(_base_tar(target, Path(directory))), "/")
         _buildah(storage, "config", "--cmd", "bash", "--arch", target.arch, "base")
         stamp = f"--timestamp={commit_time_s()}"
         _buildah(storage, "commit", "--quiet", stamp, "--rm", "base", "localhost/perceptd-base")
         name = f"localhost/perceptd:{__version__}"
         # chroot: RUN needs no runtime of containers. docker: the other format knows no health check
         build = ["--isolation=chroot", "--format=docker", stamp, "--layers=false", "--pull-never"]
-        build += ["--target=perceptd", "--arch", target.arch, f"--tag={name}"]
-        build += ["--build-arg=BASE=localhost/perceptd-base"]
+        build += [f"--target={stage}", "--arch", target.arch, f"--tag={name}"]
+        build += ["--build-arg=BASE=localhost/perceptd-base", f"--build-arg=BUILD_VERSION={__version__}"]
         build += [f"--build-arg=BUILD_ARCH={HOME_ASSISTANT_ARCH[target.arch]}"]
-        _buildah(storage, "build", "--quiet", *build, "--file", str(CONTAINER / "Containerfile"), str(context))
-        plain = work / "image.tar"
+        _buildah(storage, "build", "--quiet", *build, "--file", str(containerfile), str(context))
         _buildah(storage, "push", "--quiet", name, f"docker-archive:{plain}:perceptd:{__version__}")
-        evidence = make_tree(target, work / "again", cache, _installed(plain))
-        shutil.copyfile(evidence, archive.with_suffix(".cdx.json"))
-        write_archive(plain, archive)
-    return archive
 
 
 def _base_tar(target: Target, work: Path) -> Path:

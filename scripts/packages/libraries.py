@@ -19,6 +19,9 @@ SPDX = {
     "MIT License": "MIT",
 }
 
+# of packages whose metadata name less than the text of their licence: NLopt's is that of its strictest part
+BY_TEXT = {"nlopt": "LGPL-2.1-or-later"}
+
 # the directory with the program's own metadata
 PROGRAM = "perceptd-"
 
@@ -97,10 +100,13 @@ def _library(path: Path, hashes: dict[tuple[str, str], str]) -> Library:
 
 
 def _licence(distribution: Distribution, name: str) -> str:
+    if name in BY_TEXT:
+        return BY_TEXT[name]
     metadata = distribution.metadata
-    if expression := metadata.get("License-Expression"):
-        return str(expression)
-    stated = [str(metadata.get("License") or "").strip()]
+    expressions: list[str] = metadata.get_all("License-Expression") or []
+    if expressions:
+        return expressions[0]
+    stated: list[str] = [text.strip() for text in metadata.get_all("License") or []]
     stated += [text.rpartition(" :: ")[2] for text in metadata.get_all("Classifier") or [] if "License ::" in text]
     for text in stated:
         if 0 < len(text) <= MAX_LICENCE_NAME and "\n" not in text:

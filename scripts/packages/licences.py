@@ -19,8 +19,9 @@ This list is made from the metadata of the packages. The texts lie in the direct
 ## Shared libraries inside of these packages
 
 The packages above bring these libraries, which are loaded into the same process. Whoever passes them on has the
-duties of their licences too. Those under the GPL or LGPL demand that their source text can be had: the makers of
-each package name it. `bom.cdx.json` beside this list has the hash of each file.
+duties of their licences too. Those under the GPL or LGPL demand that their source text can be had: `docs/packages.md`
+says what you owe. `/usr/share/common-licenses` has the texts of both. `bom.cdx.json` beside this list has the hash of
+each file.
 
 | library | licence |
 |---|---|

@@ -45,11 +45,11 @@ def man_page(parser: argparse.ArgumentParser, time_s: int) -> str:
 
 def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
     """Return the parsers of the commands below a parser that have no commands themselves, in its order."""
-    commands = [action for action in actions_of(parser) if isinstance(action.choices, dict)]
+    commands = [action.choices for action in actions_of(parser) if isinstance(action.choices, dict)]
     if not commands:
         yield parser
-    for command in commands:
-        for child in (command.choices or {}).values():
+    for children in commands:
+        for child in children.values():
             yield from leaves(child)
 
 

@@ -50,6 +50,8 @@ FFMPEG_TERMS = {
     "GPL version 2 or later": "GPL-2.0-or-later",
     "GPL version 3 or later": "GPL-3.0-or-later",
 }
+# their configuration, which each of them has. PyAV changes FFmpeg so that it calls itself LGPL all the same
+WITH_GPL = re.compile(rb"--enable-libx26[45]\b")
 
 
 def native_licence(name: str, content: bytes) -> str:
@@ -58,7 +60,10 @@ def native_licence(name: str, content: bytes) -> str:
     Raises ValueError where none is known.
     """
     if stated := OF_FFMPEG.search(content):
-        return FFMPEG_TERMS[stated[1].decode()]
+        terms = stated[1].decode()
+        if WITH_GPL.search(content):
+            terms = terms.replace("LGPL version 2.1", "GPL version 2").removeprefix("L")
+        return FFMPEG_TERMS[terms]
     stem = re.split(r"[-.]", name)[0]
     if stem not in NAMED_WITH_DIGITS and stem not in LICENCES:
         stem = stem.rstrip("0123456789_")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import NormalizedName, canonicalize_name, parse_wheel_filename
 
 from packages.source import ROOT
 from packages.targets import Target
@@ -28,7 +28,7 @@ class NoWheels(Exception):
 class Locked:
     """One package of the lock: its exact version, and the hashes of its files."""
 
-    name: str
+    name: NormalizedName
     version: str
     sha256: frozenset[str]
 

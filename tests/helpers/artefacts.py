@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -19,11 +20,11 @@ def sbom(commit: str = COMMIT) -> bytes:
     return json.dumps({"metadata": {"component": product}, "components": [part]}).encode()
 
 
-def tar(files: dict[str, bytes], mode: str = "w") -> bytes:
-    """Return an archive with these files."""
+def tar(files: dict[str, bytes], mode: str = "w", more: Sequence[tuple[str, bytes]] = ()) -> bytes:
+    """Return an archive with these files; `more` may repeat a name."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode=mode) as archive:  # type: ignore[call-overload]
-        for name, content in files.items():
+        for name, content in [*files.items(), *more]:
             member = tarfile.TarInfo(name)
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
@@ -64,3 +65,10 @@ def release_key(directory: Path, name: str = "release") -> tuple[Path, Path]:
     key = signer._private_key.public_key()
     public.write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     return private, public
+
+
+def flipped(path: Path, at: int) -> None:
+    """Change one bit of a file, or change it back."""
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(bytes(content))

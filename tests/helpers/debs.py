@@ -1,9 +1,11 @@
 """Debian packages for tests: that of this checkout, and others of another version."""
 
 import hashlib
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,9 +13,18 @@ from packages.deb import UNCOMPRESSED, build_deb
 from packages.targets import TARGETS, Target
 
 from daemon import __version__
-from tests.helpers.packages import WHEELS
+from tests.helpers.packages import ROOT, WHEELS
 
 DPKG_S = 600.0
+
+# builds a package of the checkout in which it runs
+BUILD = """
+import sys
+from pathlib import Path
+from packages.deb import UNCOMPRESSED, build_deb
+from packages.targets import target_named
+print(build_deb(target_named(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), UNCOMPRESSED))
+"""
 
 
 def target_of(suite: str) -> Target:
@@ -25,6 +36,24 @@ def target_of(suite: str) -> Target:
 def built(suite: str, out: Path) -> Path:
     """Build the package of this checkout for a release of Debian; return its file."""
     return build_deb(target_of(suite), out, WHEELS, UNCOMPRESSED)
+
+
+def built_of_commit_before(suite: str, out: Path, version: str) -> Path:
+    """Build the package of the commit before this one, which says that it has this version; return its file."""
+    checkout = out / "commit-before"
+    git = ("git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT), "worktree")
+    run(*git, "add", "--quiet", "--detach", str(checkout), "HEAD~1")
+    try:
+        module = checkout / "daemon/__init__.py"
+        text = module.read_text()
+        (of_commit,) = re.findall('^__version__ = "(.*)"$', text, re.MULTILINE)
+        module.write_text(text.replace(of_commit, version))
+        environment = {**os.environ, "PYTHONPATH": f"{checkout}/scripts:{checkout}"}
+        command = (sys.executable, "-c", BUILD, target_of(suite).name, str(out), str(WHEELS))
+        # it imports what lies in its own directory
+        return Path(run(*command, directory=checkout, environment=environment).strip())
+    finally:
+        run(*git, "remove", "--force", str(checkout))
 
 
 def another(deb: Path, version: str, edits: Mapping[str, Sequence[tuple[str, str]]] | None = None) -> Path:
@@ -48,9 +77,13 @@ def another(deb: Path, version: str, edits: Mapping[str, Sequence[tuple[str, str
     return file
 
 
-def run(*command: str) -> str:
+def run(*command: str, directory: Path | None = None, environment: Mapping[str, str] | None = None) -> str:
     """Run a command of this machine, and return its output."""
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=DPKG_S).stdout
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=DPKG_S, cwd=directory, env=environment
+    )
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr[-2000:]}"
+    return done.stdout
 
 
 def _correct_sum(root: Path, path: Path) -> None:

@@ -56,7 +56,7 @@ def emulated_debian(suite: str, directory: Path) -> Iterator[Emulated]:
         emulator = stack.enter_context(cached("qemu", emulator_key, _extract_emulator))
         stack.enter_context(_registered(emulator / "qemu-aarch64"))
         key = key_of(suite, *PACKAGES, "arm64")
-        image = stack.enter_context(cached(f"debian-{suite}-arm64", key, partial(_make_debian, suite)))
+        image = stack.enter_context(cached(f"arm64-{suite}", key, partial(_make_debian, suite)))
         root = directory / f"{suite}-arm64"
         stack.callback(shutil.rmtree, root, ignore_errors=True)
         subprocess.run(["cp", "-a", "--reflink=auto", image, root], check=True, timeout=DEBIAN_S)

@@ -25,7 +25,7 @@ SUITES = ("bookworm", "trixie")
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "python3", "python3-venv", "libportaudio2", "ca-certificates")
 # with these a Debian package of perceptd can be installed without a network, and a broker runs in the guest
 BARE_PACKAGES = ("systemd", "systemd-sysv", "dbus", "udev", "python3", "python3-venv", "libportaudio2", "libstdc++6")
-BARE_PACKAGES += ("ca-certificates", "mosquitto", "mosquitto-clients")
+BARE_PACKAGES += ("ca-certificates", "mosquitto", "mosquitto-clients", "sudo", "wget")
 
 # the cached image depends on these files, because they decide which packages are installed;
 # the daemon itself is installed again in every run
@@ -37,7 +37,7 @@ NETWORK = ("PIP_INDEX_URL", "PIP_TRUSTED_HOST", "http_proxy", "https_proxy", "no
 _numbers = itertools.count(1)
 
 # In a mount namespace of its own: what it mounts in an image does not outlive a killed test.
-MMDEBSTRAP = ("unshare", "--mount", "mmdebstrap", "--quiet")
+MMDEBSTRAP = ("unshare", "--mount", "mmdebstrap")
 BOOT_S = 120.0
 COMMAND_S = 120.0
 INSTALL_S = 600.0

@@ -35,10 +35,10 @@ class Supervisor:
 
 
 @contextmanager
-def supervisor() -> Iterator[Supervisor]:
+def supervisor(host: str = "127.0.0.1", port: int = 0) -> Iterator[Supervisor]:
     """Run it during the block."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    found = _Handler.supervisor = Supervisor(f"http://127.0.0.1:{server.server_port}")
+    server = ThreadingHTTPServer((host, port), _Handler)
+    found = _Handler.supervisor = Supervisor(f"http://{host}:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

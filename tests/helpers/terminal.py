@@ -67,9 +67,9 @@ class AtTerminal:
                 return self._process.wait(max(0.0, again - time.monotonic()))
         raise AssertionError(f"Ctrl-C does not end the program:\n{self.shown}")
 
-    def wait(self) -> int:
+    def wait(self, timeout_s: float | None = None) -> int:
         """Read all that is shown until the program ends; return its exit code."""
-        deadline = time.monotonic() + WAIT_S
+        deadline = time.monotonic() + (timeout_s or WAIT_S)
         while self._read(deadline):
             pass
         return self._process.wait(WAIT_S)

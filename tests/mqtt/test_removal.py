@@ -65,11 +65,11 @@ def test_everything_that_a_node_has_retained_is_removed_and_nothing_of_others(br
 def test_what_the_account_may_not_remove_is_named_with_the_missing_line(tmp_path: Path) -> None:
     acl = tmp_path / "acl"
     acl.write_text("topic read #\ntopic write end\nuser hall\ntopic write perceptd/hall/#\n")
-    topics = [*OF_THE_NODE, "ha/device/perceptd_hall_door/config"]
+    topics = ["ha/device/perceptd_hall_door/config", *OF_THE_NODE]  # mosquitto cuts at the first one
     with Mosquitto(more=[f"acl_file {acl}"]) as broker:
         removal = remove_retained(MqttConfig(port=broker.port, username="hall"), "hall", topics, 20)
     assert set(removal.removed) == set(OF_THE_NODE[:-1])
-    assert set(removal.remaining) == set(topics[-2:])
+    assert set(removal.remaining) == {topics[0], topics[-1]}
     assert len(removal.reasons) == 1
     assert removal.reasons[0].endswith(
         ": add `topic write ha/device/+/config` below `user hall` in the broker's access list"

@@ -1,13 +1,8 @@
 """`perceptd verify`: what is as it was signed passes, and each kind of difference is said."""
 
-import io
 import json
 import re
 import shutil
-import struct
-import tarfile
-import tracemalloc
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,14 +12,11 @@ from packages.provenance import write_provenance
 
 from daemon.cli.main import main
 from daemon.core.errors import EXIT_REFUSED, Refused
-from daemon.publisher.artefacts import bundle_at
 from daemon.publisher.keys import read_signer
 from daemon.publisher.provenance import Provenance, signed, verified
 from daemon.publisher.public_keys import read_public_keys
 from daemon.publisher.verification import verify_file
-from tests.helpers.artefacts import COMMIT, SBOM_PATH, deb, image, release_key, sbom, tar
-from tests.helpers.bundle_builder import write_bundle
-from tests.helpers.publishing import Repository
+from tests.helpers.artefacts import COMMIT, SBOM_PATH, deb, flipped, image, release_key, sbom
 
 PARAMETERS = {"target": "deb12-amd64"}
 MAKERS: dict[str, Callable[[dict[str, bytes]], bytes]] = {"deb": deb, "image": image}
@@ -52,24 +44,6 @@ class Product:
 @pytest.fixture(params=["deb", "image"])
 def product(tmp_path: Path, request: pytest.FixtureRequest) -> Product:
     return Product(tmp_path, request.param)
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    repository = Repository(tmp_path / "repository").init()
-    repository.add(write_bundle(tmp_path / "bundle"))
-    repository.publish(COMMIT)
-    return repository
-
-
-def release(repository: Repository) -> Path:
-    return repository.public / "targets/brightness/1.2.3"
-
-
-def flipped(path: Path, at: int) -> None:
-    content = bytearray(path.read_bytes())
-    content[at] ^= 1
-    path.write_bytes(bytes(content))
 
 
 def test_a_package_and_an_image_are_followed_back_to_the_commit(product: Product) -> None:
@@ -178,30 +152,6 @@ def test_a_signed_document_of_another_kind_is_no_provenance(tmp_path: Path) -> N
         verified(content, read_public_keys(public), "it")
 
 
-def test_a_release_in_a_repository_is_verified_by_its_root(repository: Repository) -> None:
-    found = verify_file(release(repository), read_public_keys(repository.root), None, COMMIT)
-    assert found.provenance.parameters == {"name": "brightness", "version": "1.2.3"}
-    assert "head.tflite" in {one.name for one in found.components}
-
-
-def test_a_bundle_is_verified_as_directory_zip_and_tar(repository: Repository, tmp_path: Path) -> None:
-    bundle, keys = tmp_path / "bundle", read_public_keys(repository.root)
-    (bundle / "ml-bom.cdx.json").write_bytes(next(release(repository).glob("*.ml-bom.cdx.json")).read_bytes())
-    where = release(repository) / "provenance.intoto.json"
-    files = {str(path.relative_to(tmp_path)): path.read_bytes() for path in bundle.rglob("*") if path.is_file()}
-    (tmp_path / "bundle.tar.gz").write_bytes(tar(files, "w:gz"))
-    with zipfile.ZipFile(tmp_path / "bundle.zip", "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    for name in ("bundle", "bundle.tar.gz", "bundle.zip"):
-        assert verify_file(tmp_path / name, keys, where, COMMIT).provenance.kind == "bundle"
-    files["bundle/head.tflite"] += b"0"
-    del files["bundle/selftest/white.png"]
-    (tmp_path / "bundle.tar.gz").write_bytes(tar(files, "w:gz"))
-    with pytest.raises(Refused, match=r"head\.tflite has sha256 \w+, signed is \w+; selftest/white\.png is missing$"):
-        verify_file(tmp_path / "bundle.tar.gz", keys, where, None)
-
-
 def envelopes(content: bytes) -> list[bytes]:
     """Return envelopes with a valid signature, and something that a reader may trip over or read otherwise."""
     value = json.loads(content)
@@ -223,86 +173,6 @@ def test_a_further_signature_of_somebody_else_does_not_count(product: Product) -
     product.provenance.write_bytes(json.dumps(value).encode())
     keys = read_public_keys(product.public)
     assert verify_file(product.file, keys, None, COMMIT).key_id == keys[0].keyid
-
-
-def zipped(*, flags: int = 0, method: int = 0, size: int = 1, count: int = 1) -> bytes:
-    """Return a zip whose members claim to be encrypted, packed in this way, or to have this size."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        for number in range(count):
-            archive.writestr("bundle.yaml" if number == 0 else str(number), "x")
-    raw = bytearray(packed.getvalue())
-    # the header beside each member, and the one in the list at the end
-    for mark, at in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
-        for header in (found.start() for found in re.finditer(mark, bytes(raw))):
-            raw[header + at : header + at + 4] = struct.pack("<HH", flags, method)
-            raw[header + at + 16 : header + at + 20] = struct.pack("<I", size)
-    return bytes(raw)
-
-
-def record(kind: bytes, size: int, content: bytes = b"") -> bytes:
-    """Return a tar that begins with a header of this kind and size."""
-    header = tarfile.TarInfo("x")
-    header.type, header.size = kind, size
-    return header.tobuf(tarfile.GNU_FORMAT) + content.ljust(-(-len(content) // 512) * 512, b"\0") + bytes(1024)
-
-
-NEGATIVE_SIZE = b"14 size=-5120\n"
-HOSTILE = {
-    "encrypted": zipped(flags=1),
-    "packed otherwise": zipped(method=99),
-    "a zip bomb": zipped(size=0xFFFF_FFF0, count=2),
-    "many members": zipped(count=801),
-    "a comment that takes all memory": record(tarfile.XHDTYPE, 1 << 40),
-    "a name that takes all memory": record(tarfile.GNUTYPE_LONGNAME, 1 << 40),
-    "a tar bomb": record(tarfile.REGTYPE, 1 << 40),
-    "a size below nothing": record(tarfile.REGTYPE, -512),
-    "a comment with a size below nothing": record(tarfile.XHDTYPE, len(NEGATIVE_SIZE), NEGATIVE_SIZE),
-}
-
-
-@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE.keys())
-def test_a_hostile_archive_is_refused_before_it_takes_time_or_memory(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "bundle").write_bytes(content)
-    tracemalloc.start()
-    try:
-        with (
-            pytest.raises(Refused, match="cannot be read as a zip or tar of a bundle") as refused,
-            bundle_at(tmp_path / "bundle") as files,
-        ):
-            files.open("bundle.yaml", "")
-        assert tracemalloc.get_traced_memory()[1] < 16 * 1024 * 1024
-    finally:
-        tracemalloc.stop()
-    assert "\n" not in str(refused.value)
-
-
-def test_each_file_of_a_bundle_counts(repository: Repository) -> None:
-    keys = read_public_keys(repository.root)
-    for file in sorted(path for path in release(repository).rglob("*") if path.is_file()):
-        flipped(file, file.stat().st_size // 2)
-        with pytest.raises(Refused):
-            verify_file(release(repository), keys, None, None)
-        flipped(file, file.stat().st_size // 2)
-    assert verify_file(release(repository), keys, None, None)
-
-
-def test_a_release_without_a_commit_says_so(tmp_path: Path) -> None:
-    repository = Repository(tmp_path / "repository").init()
-    repository.add(write_bundle(tmp_path / "bundle"))
-    repository.publish()
-    keys = read_public_keys(repository.root)
-    assert verify_file(release(repository), keys, None, None).provenance.commit is None
-    with pytest.raises(Refused, match="the commit differs: the provenance names none, expected"):
-        verify_file(release(repository), keys, None, COMMIT)
-
-
-def test_after_a_change_of_the_key_the_root_of_before_verifies(repository: Repository) -> None:
-    repository.rotate("targets")
-    with pytest.raises(Refused, match="the signature differs"):
-        verify_file(release(repository), read_public_keys(repository.root), None, None)
-    before = repository.public / "metadata/1.root.json"
-    assert verify_file(release(repository), read_public_keys(before), None, None)
 
 
 def test_the_command_prints_what_it_has_verified(product: Product, capsys: pytest.CaptureFixture[str]) -> None:
@@ -337,8 +207,3 @@ def test_what_is_no_public_key_is_refused(tmp_path: Path, content: bytes, said: 
     (tmp_path / "key").write_bytes(content)
     with pytest.raises(Refused, match=re.escape(said)):
         read_public_keys(tmp_path / "key")
-
-
-def test_the_metadata_of_a_repository_that_is_no_root_is_no_key(repository: Repository) -> None:
-    with pytest.raises(Refused, match=r"is the timestamp document of a repository; name its root\.json"):
-        read_public_keys(repository.public / "metadata/timestamp.json")

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from packages import tree
 from packages.deb import DEBIAN, MAINTAINER_SCRIPTS
 
 from daemon.config import places
@@ -12,6 +13,13 @@ from tests.helpers.daemon import ROOT
 from tests.systemd.packaged import LATER
 
 STEPS = (DEBIAN / "steps.sh").read_text()
+INSTALL = (ROOT / "scripts/install").read_text()
+
+
+def parts_of_scripts_install() -> list[str]:
+    """Return the files and folders that scripts/install copies to /opt/perceptd."""
+    (parts,) = re.findall(r"^readonly parts=\(((?:.|\n)*?)\)$", INSTALL, re.MULTILINE)
+    return str(parts).split()
 
 
 @pytest.mark.parametrize("name", MAINTAINER_SCRIPTS)
@@ -25,13 +33,16 @@ def test_a_script_is_one_for_the_shell_of_debian(tmp_path: Path, name: str) -> N
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_scripts_install_installs_all_that_the_package_has_of_a_checkout() -> None:
+    assert set(tree.PARTS) <= set(parts_of_scripts_install())
+
+
 def test_a_take_over_removes_all_that_scripts_install_installs() -> None:
-    install = (ROOT / "scripts/install").read_text()
-    (parts,) = re.findall(r"^readonly parts=\((.*)\)$", install, re.MULTILINE)
-    (removed,) = re.findall(r"for part in (daemon .*); do", STEPS)
-    assert sorted(removed.split()) == sorted([*parts.split(), ".venv"])
-    assert removed.split()[-1] == "scripts", "it tells whether the take-over was completed"
-    assert set(re.findall(r"/etc/(?:sysusers|udev)\S+", install)) <= set(
+    (removed,) = re.findall(r"for part in ((?:.|\\\n)*?); do\n +rm -rf \"\$\{program", STEPS)
+    names = removed.replace("\\\n", " ").split()
+    assert sorted(names) == sorted([*parts_of_scripts_install(), ".venv"])
+    assert names[-1] == "scripts", "it tells whether the take-over was completed"
+    assert set(re.findall(r"/etc/(?:sysusers|udev)\S+", INSTALL)) <= set(
         re.findall(r"/etc/(?:sysusers|udev)\S+", STEPS)
     )
 

@@ -1,6 +1,7 @@
 """The Debian package of this machine, built and unpacked: it has what it needs, and works with its own Python."""
 
 import json
+import re
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -87,3 +88,15 @@ def test_it_has_what_the_system_needs_and_nothing_of_a_checkout(package: Unpacke
         "opt/perceptd/evidence/bom.cdx.json",
     ):
         assert stat.S_ISREG((package.root / name).stat().st_mode), name
+
+
+def test_what_asks_for_its_source_text_stands_in_the_documentation(package: Unpacked) -> None:
+    listed = (package.program / "evidence/licences.md").read_text()
+    rows = re.findall(
+        r"^\| `?(?:\w+\.libs/)?([A-Za-z0-9]+)[^|]* \|(?: [^|]* \|)? ([^|]*GPL[^|]*) \|", listed, re.MULTILINE
+    )
+    names = {name for name, licence in rows if "exception" not in licence}
+    assert {"libx264", "libx265", "libavcodec", "soxr", "nlopt"} <= names
+    page = (package.program / "docs/packages.md").read_text()
+    missing = {name for name in names if not name.startswith(("libav", "libsw")) and f"`{name}`" not in page}
+    assert missing == set()

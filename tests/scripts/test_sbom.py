@@ -132,6 +132,29 @@ def test_the_licence_of_a_shared_library(name: str, licence: str) -> None:
     assert native_licence(name, b"") == licence
 
 
+@pytest.mark.parametrize(
+    ("stated", "configured", "licence"),
+    [
+        (b"LGPL version 2.1 or later", b"--enable-zlib", "LGPL-2.1-or-later"),
+        (b"LGPL version 3 or later", b"--enable-version3", "LGPL-3.0-or-later"),
+        (b"LGPL version 3 or later", b"--enable-version3 --enable-libx264 --enable-zlib", "GPL-3.0-or-later"),
+        (b"LGPL version 2.1 or later", b"--enable-libx265", "GPL-2.0-or-later"),
+        (b"GPL version 2 or later", b"--enable-gpl --enable-libx264", "GPL-2.0-or-later"),
+    ],
+)
+def test_what_is_linked_with_libraries_under_the_gpl_is_under_it(
+    stated: bytes, configured: bytes, licence: str
+) -> None:
+    content = b"libavutil license: " + stated + b"\0" + configured + b"\0"
+    assert native_licence("libavutil-5809ad29.so.60.26.102", content) == licence
+
+
+def test_a_licence_whose_text_says_more_than_the_metadata(tree: Path, wheels: list[Path], tmp_path: Path) -> None:
+    library(tree, "nlopt", "2", "License: MIT")
+    found = components(write_evidence(tree, PRODUCT, [*wheels, wheel(tmp_path, "nlopt", "2")], []).read_bytes())
+    assert found["nlopt"]["licenses"] == [{"expression": "LGPL-2.1-or-later"}]
+
+
 def test_the_packages_of_an_image() -> None:
     assert installed(STATUS) == [DebianPackage("libc6", version="2.36-9+deb12u9")]
 

@@ -12,7 +12,8 @@ from daemon.setup.discovery import MAX_CAMERAS, Announced, announced, discover, 
 from daemon.setup.found import FoundCamera
 from daemon.setup.soap import parse, text_of
 from tests.helpers.mosquitto import wait_until
-from tests.helpers.onvif import OnvifCamera, Stream, answering_probes, onvif_camera, probe_match
+from tests.helpers.onvif import OnvifCamera, Stream, onvif_camera
+from tests.helpers.ws_discovery import answering_probes, probe_match
 
 SENDER = "10.0.0.7"
 

@@ -27,8 +27,9 @@ from daemon.setup.microphones import microphones
 from tests.helpers.accelerators import delegate_device
 from tests.helpers.delegate import cached_delegate
 from tests.helpers.mosquitto import Mosquitto, wait_until
-from tests.helpers.onvif import OnvifCamera, Stream, answering_probes, onvif_camera, probe_match
+from tests.helpers.onvif import OnvifCamera, Stream, onvif_camera
 from tests.helpers.pulse import RATE_HZ, pulse_server
+from tests.helpers.ws_discovery import answering_probes, probe_match
 
 # each takes seconds
 pytestmark = [pytest.mark.xdist_group("sound"), pytest.mark.campaign("setup-search", part=1)]

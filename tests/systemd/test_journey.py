@@ -11,13 +11,14 @@ from daemon import __version__
 from daemon.core.records import Array
 from daemon.teaching.records import NEEDED_BACKGROUND
 from tests.helpers.campaign import IS_CAMPAIGN
-from tests.helpers.debs import target_of
+from tests.helpers.debs import built_of_commit_before, target_of
 from tests.helpers.directed_camera import directed_camera
 from tests.helpers.nspawn import SUITES, bare_guest
 from tests.helpers.place_sounds import event_sound, place_sound, recordings
 from tests.shared import SHARED
-from tests.systemd.journey import EVENT_S, MODELS, STREAM, Journey, Listener, SignedRepository, Steps
-from tests.systemd.packaged import CONFIG, NEW, REPOSITORY, SERVICE
+from tests.systemd.journey import BEFORE, EVENT_S, MODELS, STREAM, Journey, Listener, SignedRepository, Steps
+from tests.systemd.packaged import CONFIG, REPOSITORY, SERVICE
+from tests.systemd.typed import USER, commands_of
 
 pytestmark = [
     pytest.mark.campaign("journey"),
@@ -42,22 +43,22 @@ BETWEEN_S = 6.0
 
 @pytest.fixture(scope="module", params=SUITES)
 def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """The release of Debian, and the directory of the repository for it."""
+    """The release of Debian, and the file of the package beside the repository for it."""
     made = SignedRepository(target_of(request.param), tmp_path_factory.mktemp("repository"))
-    made.add(NEW)
-    return request.param, made.directory
+    made.add(built_of_commit_before(request.param, made.directory, BEFORE))
+    return request.param, made.deb
 
 
 @pytest.fixture
 def journey(repository: tuple[str, Path], tmp_path: Path) -> Iterator[Journey]:
-    suite, directory = repository
-    binds = [f"--bind-ro={directory}:{REPOSITORY}"]
+    suite, deb = repository
+    binds = [f"--bind-ro={deb.parent}:{REPOSITORY}"]
     binds += [f"--bind-ro={SHARED / 'models'}:{MODELS}"] if SHARED.is_dir() else []
     with (
         bare_guest(suite, tmp_path / "guest.log", *binds) as guest,
         directed_camera(tmp_path, guest.network()) as camera,
     ):
-        yield Journey(guest, suite, camera)
+        yield Journey(guest, suite, camera, deb.name)
 
 
 @pytest.fixture
@@ -67,42 +68,50 @@ def steps(repository: tuple[str, Path], record_property: Callable[[str, object],
 
 def test_ten_minutes_from_the_box_to_the_first_own_event(journey: Journey, steps: Steps) -> None:
     machine = journey.machine
-    with steps.step("the key and the address of the repository, apt update"):
-        journey.add_repository()
-    with steps.step("apt install perceptd"):
-        machine.install(__version__)
+    with steps.step("apt install ./perceptd_….deb"):
+        journey.install_file()
     with steps.step("a broker with accounts and an access list"):
         journey.make_broker()
     installed_mb = journey.installed_mb()
     steps.tell(f"{installed_mb:.0f} MB installed")
     has_models = SHARED.is_dir()
-    bundle = ("--bundle", "home", "--from", MODELS) if has_models else ("--bundle", "digits")
-    with steps.step(f"perceptd setup with {bundle[1]}"):
+    if not has_models:
+        steps.tell(f"no data sets and models at {SHARED}: without home, teaching and own events")
+    # the last one of an option counts
+    bundle = f"--from {MODELS}" if has_models else "--bundle digits"
+    with steps.step("perceptd setup"):
         journey.setup(bundle)
+    journey.use_own_account()
     box_s = 0.0
     with Listener(journey.guest) as listener:
         if has_models:
             first_own_event(journey, steps, listener)
             box_s = steps.total_s
         else:
-            steps.tell(f"no data sets and models at {SHARED}: without home, teaching and own events")
             journey.wait(lambda: listener.all(f"{STREAM}/recognition"), "a recognition", EVENT_S)
-        for version in (NEW, __version__):
-            change_to(version, journey, steps, listener)
+        with steps.step("the key and the address of the repository, apt update"):
+            journey.add_repository()
+        for version, change in ((BEFORE, journey.go_back), (__version__, journey.upgrade)):
+            change_to(version, change, journey, steps, listener)
             if has_models:
                 with steps.step(f"an own event of {version}"):
                     hear_own_event(journey, listener)
+    journey.camera.loop(event_sound(recordings(BARKS)[0]) if has_models else None)
+    with steps.step("what else docs/getting-started.md types"):
+        journey.try_the_rest(has_events=has_models)
     with steps.step("purge"):
-        machine.apt("purge", "perceptd")
+        journey.purge()
     assert [path for path in ("/opt/perceptd", "/etc/perceptd", "/var/lib/perceptd") if machine.exists(path)] == []
     assert journey.retained() == ""
     with steps.step("reinstall and set up with gates"):
         machine.install(__version__)
-        journey.setup(bundle)
+        (backup,) = journey.setup(bundle)["backups"]
         journey.guest.run("sh", "-c", f"printf '    gates: {{motion: {{}}, sound: {{}}}}\\n' >>{CONFIG}")
         journey.guest.run("perceptd", "check-config", CONFIG)
         journey.guest.run("systemctl", "restart", SERVICE)
     idle_mb = idle(journey, steps)
+    with steps.step("back to the config of before the setup"):
+        journey.restore(backup)
     # what is promised is compared at the end, when all of it is measured
     assert installed_mb < INSTALLED_MB
     if has_models:
@@ -111,22 +120,26 @@ def test_ten_minutes_from_the_box_to_the_first_own_event(journey: Journey, steps
 
 
 def first_own_event(journey: Journey, steps: Steps, listener: Listener) -> None:
-    """Hear of a dog, teach a label, and hear of it."""
+    """Hear of a dog, teach a label while the place is not known yet, and hear of it."""
     camera = journey.camera
-    with steps.step("the first event"):
+    with (
+        steps.step("the first event, in perceptd watch"),
+        journey.person.at(commands_of("getting-started.md", "$ cd")) as watch,
+    ):
+        watch.expect(f"using /home/{USER}/.config/perceptd/config.yaml")
         heard(journey, listener, BARKS, [event_sound(path) for path in recordings(BARKS)[:PRESSES]])
+        watch.expect(f"▶ {BARKS} started")
     place = place_sound(OF_THE_PLACE, PLACE_S)
     camera.loop(place)
-    journey.make_person()
-    with steps.step("the background of the place"):
-        journey.wait(lambda: background(listener) >= NEEDED_BACKGROUND, "the place is known", KNOWN_S)
-    with steps.step("five presses, until the label is ready"):
+    with steps.step("five presses, before the place is known"):
         for recording in recordings(KIND)[:PRESSES]:
             # it goes on until it is pressed, as what people teach does
             camera.loop(event_sound(recording))
             time.sleep(PRESS_S)
             journey.perceptd("teach", LABEL, "--no-wait")
             camera.loop(place)
+    assert background(listener) < NEEDED_BACKGROUND
+    with steps.step("the background of the place, until the label is ready"):
         journey.wait(lambda: is_ready(listener), "the label is ready", KNOWN_S)
     with steps.step("the first own event"):
         hear_own_event(journey, listener)
@@ -158,11 +171,11 @@ def is_ready(listener: Listener) -> bool:
     return LABEL in labels and (labels[LABEL]["state"], labels[LABEL]["presses"]) == ("ready", PRESSES)
 
 
-def change_to(version: str, journey: Journey, steps: Steps, listener: Listener) -> None:
-    """Install another version, which restarts the service once."""
+def change_to(version: str, change: Callable[[], None], journey: Journey, steps: Steps, listener: Listener) -> None:
+    """Let a change install another version, which restarts the service once."""
     starts = journey.machine.starts()
-    with steps.step(f"apt install perceptd={version}, until the node is back"):
-        journey.machine.install(version)
+    with steps.step(f"perceptd {version}, until the node is back"):
+        change()
         journey.wait(lambda: is_back(listener, version), f"health of {version}", EVENT_S)
     assert journey.machine.starts() == starts + 1
 

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.helpers.mosquitto import wait_until
 from tests.helpers.nspawn import SUITES, bare_guest
 from tests.systemd.packaged import APT_S, NEW, OLD, REPOSITORY, Machine, Packages
 
 pytestmark = [pytest.mark.campaign("packages", part=0), pytest.mark.xdist_group("packages-killed")]
 
 POINTS = 20
+DEATH_S = 120.0
 
 
 @pytest.fixture(scope="module", params=SUITES)
@@ -44,7 +46,18 @@ def upgrade(machine: Machine, version: str, killed_after_s: float | None) -> flo
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    # a process that waits for the disk dies after it, and keeps dpkg's lock until then
+    wait_until(lambda: is_gone(process.pid), "every process of the killed dpkg has ended", DEATH_S)
     return time.monotonic() - began
+
+
+def is_gone(group: int) -> bool:
+    """Return whether no process of a group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def test_an_upgrade_that_is_killed_anywhere_is_completed(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:

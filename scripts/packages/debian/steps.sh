@@ -128,7 +128,8 @@ remove_checkout() {
         rm -f /usr/local/bin/perceptd
     fi
     # the scripts come last: they tell whether this was done
-    for part in daemon models docs systemd requirements pyproject.toml README.md LICENSE config.yaml .venv scripts; do
+    for part in daemon models docs systemd requirements pyproject.toml README.md CHANGELOG.md SECURITY.md LICENSE \
+        config.yaml .venv scripts; do
         rm -rf "${program:?}/$part"
     done
 }
