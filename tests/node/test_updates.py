@@ -25,7 +25,7 @@ from tests.helpers.webserver import Fault, WebServer
 from tests.node import test_daemon
 from tests.node.test_daemon import parsed
 
-pytestmark = pytest.mark.campaign("live-updates", part=9)
+pytestmark = pytest.mark.campaign("live-updates", part=6)
 
 Config = Callable[..., dict]
 config, material = test_daemon.config, test_daemon.material
