@@ -84,7 +84,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
                 broker.publish(f"perceptd/observed/command/{name}", b"{}")
                 wait_until(lambda name=name: heard(f"{name}/result", 1), f"the answer to {name}")
             assert daemon.stop() == 0
-        wait_until(lambda: subscriber.payloads("perceptd/observed/availability")[-1:] == [b"offline"], "offline")
+        subscriber.wait_offline("observed")
         return Run(subscriber.heard, bytes(proxy.transmitted), directory)
 
 
