@@ -148,12 +148,12 @@ def test_a_source_that_delivers_nothing(source: Hanging, expected: str) -> None:
     run = SourceRun("door/camera", source, frozenset({"pictures"}), "camera")
     run.start()
     if "within" not in expected:
-        run.thread.join(5)
+        run.thread.join(60)
         assert run.is_settled
     finding = run.finding()
     assert (finding.level, finding.found) == ("failure", expected)
     run.stop()
-    run.thread.join(5)
+    run.thread.join(60)
     assert not run.thread.is_alive()
 
 

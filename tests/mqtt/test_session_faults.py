@@ -237,7 +237,7 @@ def test_a_broker_that_freezes_is_noticed_by_keepalive_and_found_again(broker):
 )
 def test_what_is_not_an_mqtt_5_broker_is_tried_again_and_harms_nothing(answer, caplog, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10.0)
+        server.settimeout(60)
         ours = Session(MqttConfig(port=server.getsockname()[1]), "node", tmp_path)
         ours.start({})
         for _ in range(2):

@@ -21,9 +21,9 @@ from tests.helpers.pulse import PulseServer
 from tests.node.faults.restartable import FaultyRtsp, RestartableMjpeg
 from tests.node.faults.watched_node import WatchedNode
 
-FAULTS = repetitions(120, campaign=1000)
+FAULTS = repetitions(60, campaign=1000)
 # after so many of them the daemon holds all resources that it needs
-WARM_UP = repetitions(40, campaign=100)
+WARM_UP = repetitions(20, campaign=100)
 
 # the duration of a fault, and of the rest after it; some faults last ten times as long, so that they are noticed
 HOLD_S = (0.0, 0.5)
