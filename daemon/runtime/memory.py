@@ -4,13 +4,14 @@ import ctypes
 import mmap
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import suppress
 from pathlib import Path
 
 from daemon.core.timing import NS_PER_S
 
-MAPPINGS = Path("/proc/self/smaps")
+# the mappings of this process: where they are; how much of each is in memory too
+MAPS, DETAILS = Path("/proc/self/maps"), Path("/proc/self/smaps")
 
 # of a mapping in /proc/self/smaps: private, and never to be written
 READ_ONLY = frozenset({"r--p", "r-xp"})
@@ -21,9 +22,8 @@ OWN_PAGES, LAST_VALUE = ("Anonymous:", "Swap:"), "VmFlags:"
 # What a node does only once, it has done by then: it has opened its sources, encoded, connected and published.
 SETTLED_NS = 30 * NS_PER_S
 
-# What Python has loaded from these places stays at its address until the process ends: the program itself, its
-# extension modules, and the libraries that those need. Python never unloads an extension module.
-PROGRAM = (f"{sys.prefix}{os.sep}", os.path.realpath(sys.executable))
+# the library is not loaded again, and from now on stays at its address until the process ends; see dlopen(3)
+PIN = os.RTLD_NOW | os.RTLD_NOLOAD | os.RTLD_NODELETE
 
 
 def give_back_memory() -> None:
@@ -38,7 +38,7 @@ def give_back_memory() -> None:
 
 
 def let_go_of_libraries() -> None:
-    """Take the unchanged pages of the program's libraries out of this process. They stay in the cache of files.
+    """Take the unchanged pages of the program and its libraries out of this process. The cache of files keeps them.
 
     A page that is used again comes back from that cache, or from the disk, as it did when it was first used. So the
     pages that only a start needs no longer count as memory in use, which the kernel keeps longer than a cache. Where
@@ -49,14 +49,30 @@ def let_go_of_libraries() -> None:
     if advise is None or advice is None:
         return
     advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    with suppress(OSError), MAPPINGS.open(encoding="utf-8", errors="surrogateescape") as mappings:
-        # all are found before the first call: what is read must be of one time
-        for start, end in list(unchanged(mappings, PROGRAM)):
+    with suppress(OSError):
+        files = {line.split(maxsplit=5)[-1].rstrip("\n") for line in _lines(MAPS) if "r-xp" in line}
+        # what is read next must still be true when it is used: another thread may unload what is not pinned
+        stay = {file for file in files if file == os.path.realpath(sys.executable) or _pin(file)}
+        for start, end in list(unchanged(_lines(DETAILS), stay)):
             advise(start, end - start, advice)
 
 
-def unchanged(mappings: Iterable[str], places: tuple[str, ...]) -> Iterator[tuple[int, int]]:
-    """Yield the addresses of each read-only mapping of a file below `places` that has no page of its own.
+def _lines(file: Path) -> Iterator[str]:
+    with file.open(encoding="utf-8", errors="surrogateescape") as lines:
+        yield from lines
+
+
+def _pin(file: str) -> bool:
+    """Return whether this is a loaded library, which then stays where it is."""
+    try:
+        ctypes.CDLL(file, mode=PIN)
+    except OSError:
+        return False
+    return True
+
+
+def unchanged(mappings: Iterable[str], files: Set[str]) -> Iterator[tuple[int, int]]:
+    """Yield the addresses of each read-only mapping of one of these files that has no page of its own.
 
     `mappings` are the lines of /proc/self/smaps, see proc(5). A page of its own was changed, and exists only here, in
     memory or swapped out: by the loader, which has entered addresses, or by a debugger.
@@ -66,7 +82,7 @@ def unchanged(mappings: Iterable[str], places: tuple[str, ...]) -> Iterator[tupl
         first, *rest = line.rstrip("\n").split(maxsplit=5)
         if not first.endswith(":"):
             start, end = (int(each, 16) for each in first.split("-"))
-            is_wanted = rest[0] in READ_ONLY and rest[-1].startswith(places)
+            is_wanted = rest[0] in READ_ONLY and rest[-1] in files
             candidate = (start, end) if is_wanted else None
         elif first in OWN_PAGES and rest != ["0", "kB"]:
             candidate = None
