@@ -15,8 +15,8 @@ CODECS = ("h264", "hevc")
 class Way:
     """One way to decode in hardware: a decoder of FFmpeg of its own, or a device for FFmpeg's usual decoder.
 
-    `nodes` are the files of which at least one exists where the `hardware` does. `hint` is what to do where the hardware
-    is there and cannot be opened.
+    `nodes` are the files of which at least one exists where the `hardware` does. `hint` is what to do where it exists
+    and cannot be opened.
     """
 
     name: str
