@@ -1,25 +1,26 @@
 """The first program of the add-on for Home Assistant: `python -m daemon.cli.addon`.
 
 Supervisor starts it as root, with a volume of root's at /data, the options in /data/options.json, and a folder of the
-person at /config. It writes the config of the node, gives the state to the user of the image, and goes on as that user.
+person at /config. It writes the config of the node, gives the state to the user of the image, and becomes the first
+program of the container, as that user.
 """
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from pydantic import ValidationError
 
 from daemon import __version__
+from daemon.cli import container
 from daemon.cli.addon_config import Broker, BrokerAnswer, Options, config_of
-from daemon.cli.container import PROGRAM, start
-from daemon.config.places import SERVICE_CONFIG
+from daemon.cli.container import PROGRAM
 from daemon.core.document import load_document
 from daemon.core.dumper import dump_document
 from daemon.core.errors import EXIT_REFUSED, PerceptdError, Refused
@@ -51,11 +52,13 @@ class Places:
     own_config: Path = Path("/config/perceptd.yaml")
     config: Path = Path("/data/config/config.yaml")
     state: Path = Path("/data/state")
+    # in memory, and gone with the container
+    credentials: Path = Path("/dev/shm/perceptd-credentials")  # noqa: S108
     models: Path = PROGRAM / "models"
 
 
-def main(environment: MutableMapping[str, str] = os.environ, supervisor: str = SUPERVISOR) -> int:
-    """Prepare the node as root, and run it as the user of the image. Return its exit code."""
+def main(environment: MutableMapping[str, str] = os.environ, supervisor: str = SUPERVISOR) -> NoReturn:
+    """Prepare the node as root, and become the program that runs it, as the user of the image."""
     places = Places()
     # neither the node nor its page gets the tokens: they may ask Supervisor for nothing
     token, _ = (environment.pop(name, None) for name in TOKENS)
@@ -65,12 +68,13 @@ def main(environment: MutableMapping[str, str] = os.environ, supervisor: str = S
         become(USER, groups_of(DEVICES))
         broker = find_broker(token, supervisor)
         prepare(places, options, broker)
-        with credentials(broker) as directory:
-            os.environ["CREDENTIALS_DIRECTORY"] = str(directory)
-            return start(SERVICE_CONFIG)
+        write_credentials(places.credentials, broker)
     except PerceptdError as error:
         print(error, file=sys.stderr)
-        return EXIT_REFUSED
+        sys.exit(EXIT_REFUSED)
+    environment["CREDENTIALS_DIRECTORY"] = str(places.credentials)
+    # another program: what this one has loaded takes 30 MB
+    os.execve(sys.executable, [sys.executable, "-m", container.__name__, "start"], environment)  # noqa: S606
 
 
 def read_options(path: Path) -> Options:
@@ -152,15 +156,17 @@ def become(user: int, groups: list[int]) -> None:
     os.setresuid(user, user, user)
 
 
-@contextmanager
-def credentials(broker: Broker | None) -> Iterator[Path]:
-    """Give a block a directory with the login at the broker, as systemd does; only this user can read it."""
-    with tempfile.TemporaryDirectory(prefix="perceptd-credentials-") as directory:
+def write_credentials(directory: Path, broker: Broker | None) -> None:
+    """Write the login at the broker into a directory, as systemd does; only this user can read it. Raises Refused."""
+    try:
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(mode=0o700)
         for key, secret in () if broker is None else (("username", broker.username), ("password", broker.password)):
             if secret:
-                replace_file(Path(directory) / CREDENTIALS[key], secret.encode(), mode=0o400)
-        yield Path(directory)
+                replace_file(directory / CREDENTIALS[key], secret.encode(), mode=0o400)
+    except OSError as error:
+        raise Refused(f"the login cannot be written to {directory}: {error.strerror or error}") from error
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

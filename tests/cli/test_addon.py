@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from daemon.cli.addon import Places, credentials, find_broker, give_to, groups_of, prepare, read_options
+from daemon.cli.addon import Places, find_broker, give_to, groups_of, prepare, read_options, write_credentials
 from daemon.cli.addon_config import Broker, Options, config_of
 from daemon.config.node import load_config
 from daemon.core.errors import Refused
@@ -29,7 +29,12 @@ def places(directory: Path) -> Places:
     for name in ("config", "own"):
         (directory / name).mkdir()
     return Places(
-        directory / "options.json", directory / "own/perceptd.yaml", directory / "config/config.yaml", directory, MODELS
+        directory / "options.json",
+        directory / "own/perceptd.yaml",
+        directory / "config/config.yaml",
+        directory,
+        directory / "login",
+        MODELS,
     )
 
 
@@ -66,10 +71,12 @@ def test_a_node_loads_the_config_and_takes_the_login_as_a_credential(tmp_path: P
     assert (loaded.page.trusted_proxies, loaded.page.proxy_login) == (["172.30.32.2"], "owner")
     assert stat.S_IMODE(there.config.stat().st_mode) == 0o640
     assert "secret-of-addons" not in there.config.read_text()
-    with credentials(broker) as directory:
-        assert login(loaded.mqtt, {"CREDENTIALS_DIRECTORY": str(directory)}) == ("addons", "secret-of-addons")
-        assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == {0o400}
-    assert not directory.exists()
+    # the login of an earlier start does not stay
+    for each in (broker.model_copy(update={"username": "before", "password": "before"}), broker):
+        write_credentials(there.credentials, each)
+    assert login(loaded.mqtt, {"CREDENTIALS_DIRECTORY": str(there.credentials)}) == ("addons", "secret-of-addons")
+    assert {stat.S_IMODE(path.stat().st_mode) for path in there.credentials.iterdir()} == {0o400}
+    assert stat.S_IMODE(there.credentials.stat().st_mode) == 0o700
 
 
 def test_a_file_of_the_person_comes_before_the_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -241,6 +241,23 @@ def test_a_terminal_shows_a_long_check_and_a_script_gets_nothing(monkeypatch: py
         assert terminal.getvalue() == ("\ropening ...\x1b[K\r\x1b[K" if terminal.isatty() else "")
 
 
+def test_json_is_one_document_with_a_finding_a_line_as_soon_as_it_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    def checks() -> Iterator[Finding]:
+        for number in range(2):
+            yield Finding(f"check {number}", "warning", "two\nlines \u2028", "mend it")
+            printed.append(capsys.readouterr().out)
+
+    printed: list[str] = []
+    report = Report(as_json=True)
+    report.take("checking", checks())
+    assert report.close() == 1
+    line = json.loads(printed[1].strip().strip(","))
+    assert line == {"check": "check 1", "level": "warning", "found": "two\nlines \u2028", "remedy": "mend it"}
+    document = json.loads("".join([*printed, capsys.readouterr().out]))
+    assert [finding["check"] for finding in document["findings"]] == ["check 0", "check 1"]
+    assert document["exit_code"] == 1
+
+
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["doctor", "--help"])

@@ -8,6 +8,7 @@ import stat
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from tests.helpers.container import COMMAND_S, Options, Running
 
 TOLD: Any = {"capture_output": True, "text": True, "timeout": COMMAND_S, "check": False}
 CGROUP2_BESIDE = Path("/sys/fs/cgroup/unified")
+# of the containers of this process
+NUMBERS = count(1)
 
 
 class Podman:
@@ -60,7 +63,7 @@ class Podman:
 
     @contextmanager
     def running(self, image: str, volume: Path, log: Path, options: Options) -> Iterator[Running]:
-        name = f"perceptd-{os.getpid()}"
+        name = f"perceptd-{os.getpid()}-{next(NUMBERS)}"
         given = [f"--network={'host' if options.network is None else f'ns:{options.network}'}", *self._limits]
         given += [f"--volume={volume}:/data", "--security-opt=no-new-privileges"]
         given += ["--read-only", "--cap-drop=all"] if options.is_read_only else []

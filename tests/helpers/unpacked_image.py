@@ -9,11 +9,15 @@ import subprocess
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from tests.helpers.container import COMMAND_S, Options, Running
 from tests.helpers.mosquitto import wait_until
+
+# of the containers of this process
+NUMBERS = count(1)
 
 
 class Unpacked:
@@ -58,7 +62,13 @@ class Unpacked:
         given += [] if options.network is None else [f"--network-namespace-path={options.network}"]
         given += ["--read-only", "--tmpfs=/tmp:mode=1777", "--tmpfs=/var/tmp:mode=1777"] if options.is_read_only else []
         given += [f"--bind={path}:{place}" for place, path in options.folders.items()]
-        command = ["setpriv", "--pdeathsig=KILL", "systemd-nspawn", f"--machine=perceptd-{os.getpid()}", *given]
+        command = [
+            "setpriv",
+            "--pdeathsig=KILL",
+            "systemd-nspawn",
+            f"--machine=perceptd-{os.getpid()}-{next(NUMBERS)}",
+            *given,
+        ]
         with log.open("ab") as file:
             process = subprocess.Popen(
                 [*command, *inside, *(options.command or configured["Cmd"])],

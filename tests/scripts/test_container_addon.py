@@ -174,7 +174,8 @@ def test_the_add_on_tells_the_broker_and_shows_its_page_through_ingress(
 def check_rights(container: Running) -> None:
     """Check that the program has given up root, and that its children do not have Supervisor's token."""
     looking = 'for p in /proc/[0-9]*; do grep -qz "^{}$" $p/cmdline 2>/dev/null && cat $p/{}; done; true'
-    status = container.run("sh", "-c", looking.format("daemon.cli.addon", "status")).stdout
+    # what prepared the node has loaded more, and has become this program
+    status = container.run("sh", "-c", looking.format("daemon.cli.container", "status")).stdout
     assert re.search(rf"^Uid:\s{USER}\s{USER}\s{USER}\s{USER}$", status, re.MULTILINE), status
     assert re.search(r"^CapEff:\s0+$", status, re.MULTILINE), status
     # root of a container may not look into the environment of another user

@@ -203,7 +203,7 @@ def test_a_stop_is_followed_while_more_comes_than_can_be_read() -> None:
 def test_without_use_for_pictures_an_mjpeg_camera_is_an_error() -> None:
     with RawHttpServer(DIALECTS["usual"]).serving() as server:
         run = CameraRun(server.url(), sound=True, picture=False)
-        with pytest.raises(SourceError, match="contains neither a picture nor sound that is used"):
+        with pytest.raises(SourceError, match="sends no sound"):
             run.pictures(1)
 
 
