@@ -1,6 +1,8 @@
-"""Reads sections, tables and code blocks of the pages in docs/."""
+"""Reads sections, tables and code blocks of the pages in docs/, and the strings of the program that they quote."""
 
+import ast
 import re
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,3 +34,11 @@ def blocks(page: str) -> list[str]:
 def block(page: str, first_line: str) -> str:
     """Return the code block of docs/<page> that begins with this line."""
     return next(found for found in blocks(page) if found.startswith(first_line))
+
+
+@cache
+def strings() -> str:
+    """Return every string in the sources, including the constant parts of f-strings. This takes seconds."""
+    sources = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "daemon").rglob("*.py")]
+    nodes = (node for source in sources for node in ast.walk(source) if isinstance(node, ast.Constant))
+    return "\n".join(re.sub(r"%(s|d|\.1f)", "\0", node.value) for node in nodes if isinstance(node.value, str))

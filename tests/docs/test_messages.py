@@ -1,24 +1,17 @@
 """The messages that the pages quote in their tables of symptoms occur in the sources."""
 
-import ast
 import re
 
 import pytest
 
-from tests.docs.pages import DOCS, ROOT, block, rows, sections
+from tests.docs.pages import DOCS, ROOT, block, rows, sections, strings
 
 SYSTEMD = "(systemd)"
 NO_MESSAGE = re.compile(r"perceptd |systemctl|status=")
 
-
-def constants() -> list[str]:
-    """Return every string in the sources, including the constant parts of f-strings."""
-    sources = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "daemon").rglob("*.py")]
-    nodes = (node for source in sources for node in ast.walk(source) if isinstance(node, ast.Constant))
-    return [re.sub(r"%(s|d|\.1f)", "\0", node.value) for node in nodes if isinstance(node.value, str)]
+pytestmark = pytest.mark.xdist_group("messages")  # one process reads the sources
 
 
-STRINGS = "\n".join(constants())
 HEADERS = re.compile(r"^\| (Symptom|Message) \|", re.MULTILINE)
 TABLES = [
     section
@@ -43,7 +36,7 @@ def test_the_tables_quote_messages() -> None:
 @pytest.mark.parametrize("quoted", QUOTED)
 def test_a_quoted_message_occurs_in_the_sources(quoted: str) -> None:
     for fragment in filter(None, re.split(r"…|\(…\)", quoted)):
-        assert fragment in STRINGS, fragment
+        assert fragment in strings(), fragment
 
 
 def test_a_quoted_line_of_the_log_names_the_module_that_writes_it() -> None:
@@ -61,4 +54,4 @@ def test_the_setup_that_getting_started_shows_asks_what_setup_asks() -> None:
     begins = re.findall(r"^(?: +\d+)? *([A-Za-z]+(?: [a-z]+)?)", shown, re.MULTILINE)
     assert len(begins) > 30
     for begin in begins:
-        assert begin in STRINGS, begin
+        assert begin in strings(), begin

@@ -9,8 +9,7 @@ from daemon.cli.parser_teach import ACTIONS, MAX_AGO_S, MAX_SECONDS
 from daemon.cli.teach_media import MAX_EXAMPLE_S
 from daemon.config.teaching import TeachingConfig
 from daemon.teaching.records import MAX_EXAMPLES, MAX_EXAMPLES_OF_LABEL, MAX_PEAKS, NEEDED_BACKGROUND
-from tests.docs.pages import DOCS, rows, sections
-from tests.docs.test_messages import STRINGS
+from tests.docs.pages import DOCS, rows, sections, strings
 
 PAGE = (DOCS / "teaching.md").read_text(encoding="utf-8")
 
@@ -22,10 +21,11 @@ QUOTED = [
 ]
 
 
+@pytest.mark.xdist_group("messages")  # one process reads the sources
 @pytest.mark.parametrize("quoted", QUOTED)
 def test_what_a_report_says_occurs_in_the_sources(quoted: str) -> None:
     for fragment in filter(str.strip, FILLED.split(quoted)):
-        assert fragment.strip() in STRINGS, fragment
+        assert fragment.strip() in strings(), fragment
 
 
 def test_the_page_quotes_reports_and_names_each_action() -> None:

@@ -108,7 +108,7 @@ def test_a_killed_daemon_leaves_no_accelerator_process(tmp_path: Path, broker: M
         children = children_of(daemon.process.pid, ACCELERATOR_MAIN)
         assert len(children) == 1, "one process for one accelerator, for all encoders"
         os.kill(daemon.process.pid, signal.SIGKILL)
-        daemon.wait(10)
+        daemon.wait(60)
         wait_until(lambda: not is_running(children[0]), "the child has ended too")
 
 

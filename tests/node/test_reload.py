@@ -139,7 +139,7 @@ def test_signals_in_quick_succession_are_all_obeyed(tmp_path: Path, broker: Mosq
         wait_until(lambda: is_checking(daemon), "the config is checked once more")
         assert daemon.stop() == 0
         assert daemon.log.count("beginning again with the changed config") in (1, 2)
-        wait_until(lambda: subscriber.payloads("perceptd/often/availability")[-1:] == [b"offline"], "offline")
+        subscriber.wait_offline("often")
 
 
 def catches(pid: int, number: signal.Signals) -> bool:
@@ -159,7 +159,7 @@ def test_the_window_of_a_program_is_closed(tmp_path: Path, broker: Mosquitto, co
         subscriber.wait_for("perceptd/window/s/recognition", 3)
         os.close(window)
         assert daemon.wait(60) == 0
-        wait_until(lambda: subscriber.payloads("perceptd/window/availability")[-1:] == [b"offline"], "offline")
+        subscriber.wait_offline("window")
         assert "stopping" in daemon.log
 
 

@@ -69,7 +69,7 @@ def test_without_descriptors_for_a_while_every_event_arrives_and_all_works_after
         health = healths(subscriber)[-1]
         assert health["trouble"] is None
         assert daemon.stop() == 0
-        wait_until(lambda: subscriber.payloads("perceptd/full/availability")[-1:] == [b"offline"], "offline")
+        subscriber.wait_offline("full")
     heard = sequences(subscriber)
     assert sorted(set(heard)) == list(range(1, heard[-1] + 1)), "every event has arrived"
     assert health["mqtt"]["outbox"]["coalesced"] == 0

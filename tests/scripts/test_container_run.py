@@ -27,7 +27,7 @@ STOP_S = 6.0
 
 def status_of(url: str) -> int:
     try:
-        with urllib.request.urlopen(url, timeout=20) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         error.close()
@@ -62,9 +62,9 @@ def test_it_recognises_tells_the_broker_shows_the_page_reloads_and_stops_in_time
         link = container.run("perceptd", "page", "--link").stdout.strip()
         assert link.startswith(f"{PAGE}link/")
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-        with opener.open(link, timeout=20) as answer:
+        with opener.open(link, timeout=60) as answer:
             assert answer.status == 200
-        with opener.open(f"{PAGE}api/session", timeout=20) as answer:
+        with opener.open(f"{PAGE}api/session", timeout=60) as answer:
             assert json.load(answer)["role"] == "owner"
         # not root, and nothing to write to but the volume
         assert container.run("id", "-u").stdout.strip() == str(USER)
