@@ -194,7 +194,7 @@ def test_a_full_disk_stops_the_keeping_but_not_the_recognising(
         wait_until(lambda: told()["problem"] is None, "the disk has room")
         begun = told()["events"]
         wait_until(lambda: told()["events"] > begun, "events are kept again")
-        assert latest(subscriber, "perceptd/full/health")["status"] == "ok"
+        wait_until(lambda: latest(subscriber, "perceptd/full/health")["status"] == "ok", "all is well")
         # those of before may have been lost with the disk
         complete = set(history.glob("clips/*.mp4"))
         wait_until(lambda: set(history.glob("clips/*.mp4")) - complete, "a clip is complete")

@@ -1,13 +1,15 @@
 """Memory that is free goes back to the system, and pages of libraries that only a start has used."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from daemon.runtime.memory import SETTLED_NS, SettledMemory, give_back_memory, let_go_of_libraries, unchanged
+from daemon.runtime.memory import ARENAS, SETTLED_NS, SettledMemory, give_back_memory, let_go_of_libraries, unchanged
 
 MB = 1_000_000
 
@@ -26,6 +28,33 @@ def test_free_memory_between_memory_in_use_is_given_back() -> None:
     give_back_memory()
     assert before - resident_bytes() > 50 * MB
     assert len(kept) == 100
+
+
+# prints where glibc's threads have allocated
+THREADS = """
+import ctypes, threading
+from daemon.runtime.memory import share_arenas
+share_arenas()
+libc, started = ctypes.CDLL(None), threading.Barrier(9)
+libc.fdopen.restype, libc.malloc_info.argtypes = ctypes.c_void_p, (ctypes.c_int, ctypes.c_void_p)
+libc.fflush.argtypes = (ctypes.c_void_p,)
+def allocate():
+    block = bytearray(10_000)
+    started.wait()
+threads = [threading.Thread(target=allocate) for _ in range(8)]
+for thread in threads: thread.start()
+started.wait()
+for thread in threads: thread.join()
+output = libc.fdopen(1, b"w")
+libc.malloc_info(0, output)
+libc.fflush(output)
+"""
+
+
+def test_threads_share_heaps_of_the_allocator() -> None:
+    found = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, check=True).stdout
+    # without it each of the nine threads has one
+    assert found.count("<heap nr=") == ARENAS
 
 
 def mapping(permissions: str, path: str, anonymous_kb: int = 0, swap_kb: int = 0) -> str:
