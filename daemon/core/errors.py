@@ -9,6 +9,7 @@ PerceptdError
 ├── SourceError        A camera, microphone or file failed. The supervisor opens it again.
 │                      RecordingError: a file is damaged or cut off. Opening it again gives the same.
 │                      NothingUsed: the stream has none of what is wanted of it.
+│                      CameraRefusal: the camera has refused; `remedy` says what to do.
 ├── ChildError         A child process failed. Start another one, or continue without it.
 │                      ChildCrashed: ended by a signal. ChildTimeout: not done in time.
 │                      AcceleratorError: an accelerator failed; `kind` says how.
@@ -92,6 +93,14 @@ class MismatchError(ModelError):
 
 class SourceError(PerceptdError):
     """A source stopped delivering; opening it again may help."""
+
+
+class CameraRefusal(SourceError):
+    """A camera has answered, and refused: `found` says what, and `remedy` what to do about it."""
+
+    def __init__(self, found: str, remedy: str) -> None:
+        super().__init__(f"{found}: {remedy}")
+        self.found, self.remedy = found, remedy
 
 
 class NothingUsed(SourceError):

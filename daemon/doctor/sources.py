@@ -8,7 +8,7 @@ from typing import Literal
 from daemon.bundle.manifest import Manifest
 from daemon.config.node import Config
 from daemon.config.streams import StreamConfig, is_url
-from daemon.core.errors import DocumentError, NothingUsed, SourceError
+from daemon.core.errors import CameraRefusal, DocumentError, NothingUsed, SourceError
 from daemon.core.ports import Source
 from daemon.core.records import MODALITIES, Block, Captured, Counters, Frame
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
@@ -86,6 +86,7 @@ class SourceRun:
         """`name` is that of the check: the stream, / and the part of its config."""
         self.name = name
         self.place = place
+        self._remedy = REMEDIES[place]
         self._source = source
         self._expected = expected
         self._delivered: dict[str, str] = {}
@@ -116,19 +117,19 @@ class SourceRun:
         missing = sorted(self._expected - self._delivered.keys())
         if not self._delivered:
             silence = "ended without any data" if self._has_ended else f"delivers nothing within {DELIVER_S:g} s"
-            remedy = self._remedy_of(missing) if self._lacks_all else REMEDIES[self.place]
+            remedy = self._remedy_of(missing) if self._lacks_all else self._remedy
             return Finding(self.name, "failure", self._problem or silence, remedy)
         if missing:
             reason = f" ({self._problem})" if self._problem else ""
             found = f"{delivered}, but no {' and no '.join(missing)}{reason}"
-            remedy = REMEDIES[self.place] if self._problem else self._remedy_of(missing)
+            remedy = self._remedy if self._problem else self._remedy_of(missing)
             return Finding(self.name, "warning", found, remedy)
         return Finding(self.name, "good", delivered)
 
     def _remedy_of(self, missing: list[str]) -> str:
         """What to do about a source that was reached, and lacks something."""
         of_place = LACKS.get(self.place, {})
-        return next((of_place[kind] for kind in missing if kind in of_place), REMEDIES[self.place])
+        return next((of_place[kind] for kind in missing if kind in of_place), self._remedy)
 
     @property
     def _has_all(self) -> bool:
@@ -140,6 +141,8 @@ class SourceRun:
         except SourceError as error:
             self._problem = str(error)
             self._lacks_all = isinstance(error, NothingUsed)
+            if isinstance(error, CameraRefusal):
+                self._problem, self._remedy = error.found, error.remedy
         except Exception as error:  # noqa: BLE001  (a bug in a source becomes a finding, and does not end doctor)
             self._problem = f"{type(error).__name__}: {error}"
         finally:

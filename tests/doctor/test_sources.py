@@ -8,7 +8,7 @@ import pytest
 
 from daemon.bundle.bundle import load_bundle
 from daemon.config.node import Config
-from daemon.core.errors import NothingUsed, SourceError
+from daemon.core.errors import CameraRefusal, NothingUsed, SourceError
 from daemon.core.ports import Deliver
 from daemon.core.records import Block, Captured, Frame
 from daemon.doctor import sources as doctor_sources
@@ -63,6 +63,7 @@ def test_each_camera_recording_and_missing_source_has_a_finding(tmp_path: Path) 
     assert "there is no /dev/video77" in findings["desk/camera"].found
     assert "perceptd devices" in (findings["desk/camera"].remedy or "")
     assert "check the address" in (findings["yard/camera"].remedy or "")
+    assert findings["hall/camera"].remedy == "check user and password in camera.device"
     assert all("s3cret" not in finding.line() and "wr0ng" not in finding.line() for finding in findings.values())
     assert all((finding.remedy is None) == (finding.level == "good") for finding in findings.values())
 
@@ -168,6 +169,7 @@ SOUND = Block(np.zeros(160, np.float32), 16_000, 0)
         ("network", Hanging(SourceError("no answer")), "check the address"),
         ("network", Hanging(SourceError("stopped sending"), PICTURE), "check the address"),
         ("file", Hanging(SourceError("no file")), "check the file"),
+        ("network", Hanging(CameraRefusal("cam: refused the login", "check user and password")), "check user and"),
         ("microphone", Hanging(SourceError("no server")), "perceptd devices"),
         # what is reached, and lacks something
         ("network", Hanging(NothingUsed("cam", ["audio"])), "switch sound on"),

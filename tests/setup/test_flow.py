@@ -209,7 +209,10 @@ def test_a_device_that_answers_late_is_asked_once_more(tmp_path: Path) -> None:
         "  ok    room/camera: pictures",
     ]
     always = Course(tmp_path, commands=Installed(late), asks=False)
-    assert not always.run(replace(FRESH, camera="rtsp://cam/x")).works
+    outcome = always.run(replace(FRESH, camera="rtsp://cam/x", microphone="camera"))
+    assert not outcome.works
+    # its failure is told once
+    assert (always.machine.picture_of, outcome.sound) == (None, None) and "listening" not in always.said
     assert sum(command[0] == "doctor" for command in always.commands.ran) == 2
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import av
 
-from daemon.core.errors import NothingUsed, SourceError
+from daemon.core.errors import CameraRefusal, NothingUsed, SourceError
 from daemon.core.media import DecoderStatus, PacketSink
 from daemon.core.ports import Deliver, Source
 from daemon.core.records import Counters, Frame, Modality
@@ -165,8 +165,8 @@ class _Reception:
         return None
 
     def _check(self, response: HttpResponse) -> None:
-        if message := STATUS_REFUSALS.get(response.status):
-            raise SourceError(f"{self._label}: {message}")
+        if refusal := STATUS_REFUSALS.get(response.status):
+            raise CameraRefusal(f"{self._label}: {refusal[0]}", refusal[1])
         if response.status != 200:
             raise SourceError(f"{self._label}: {self.step}: the camera answers with status {response.status}")
 
