@@ -259,6 +259,7 @@ class TeachingWork:
             bundle=bundle.id,
             next_label=store.next_label(),
             places=places,
+            text_alone=self._live.text_alone,
             labels=[*labels, *(lost_label(name, bundle.taught_labels[name]) for name in sorted(goal.lost))],
             active=bundle.taught,
             fixed={label.name: reason for label in labels if (reason := bundle.why_fixed(label.name)) is not None},
