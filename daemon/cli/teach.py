@@ -42,7 +42,7 @@ PRESS_S = 30.0
 DONE = {
     "answer": "taken",
     "forget": "forgotten, with all its examples",
-    "remove": "removed; perceptd teach undo brings it back",
+    "remove": "removed; perceptd teach undo brings it back within an hour",
 }
 
 # field 22 of proc_pid_stat(5), counted behind the name of the program: ticks from the boot to the start of the process

@@ -189,7 +189,7 @@ def test_the_answer_to_a_report_and_an_undo_is_shown_in_words(known: TaughtNode,
 
 
 def test_remove_takes_the_beginning_of_an_id(known: TaughtNode, run: Run) -> None:
-    assert run("remove", "3f9a1c7e") == (0, "removed; perceptd teach undo brings it back\n", "")
+    assert run("remove", "3f9a1c7e") == (0, "removed; perceptd teach undo brings it back within an hour\n", "")
     assert known.commands[-1] == ("teach_remove", {"example": EXAMPLE})
     assert full_id("3f", Examples(examples=[])) == "3f"
     two = Examples.model_validate({"examples": [ROW, ROW | {"id": "3f00"}]})

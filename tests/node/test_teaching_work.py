@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.core.timing import NS_PER_S
+from daemon.core.timing import NS_PER_S, clock_text
 from daemon.mqtt.commands import Request, parse_arguments
 from daemon.node.fit_ports import Outcome
 from daemon.node.fits import INSTALL_NS, QUIET_NS
@@ -236,8 +236,13 @@ def test_commands_list_remove_undo_and_report(node: Class) -> None:
     assert node.send("teach_remove", example=example).ok
     assert node.send("teach_list").result == {"examples": [], "left_out": 0}
     assert node.send("teach_remove", example="x").reason == "there is no example x"
-    assert node.send("teach_undo").reason.startswith("undone: the removal of an example of kettle boils")
-    assert len(node.store.examples()) == 1
+    undone = node.send("teach_undo").reason
+    (again,) = node.store.examples()
+    press = f"example {example[:8]} of kettle boils in kitchen at {clock_text(again.taken_s)}"
+    assert undone == f"undone: the removal of {press}"
+    assert node.send("teach_undo").reason == f"undone: {press}; its press is erased: teach again what was good"
+    assert node.store.examples() == []
+    node.press()
     node.learn_place()
     node.fit("kettle boils")
     report = node.send("teach_report", label="kettle boils").result
