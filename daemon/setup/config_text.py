@@ -23,7 +23,7 @@ COMMENTS = {
     ("mqtt", "username"): "the account of this node at the broker",
     ("mqtt", "password_file"): "its first line is the password",
     ("streams",): "the places to watch. Their names are part of the topics",
-    ("streams", "*", "camera"): "a number, a device, or a URL: rtsp://user:password@host/path",
+    ("streams", "*", "camera"): "a number, a device, or a URL, with user and password where the camera asks for them",
     ("streams", "*", "microphone"): "a name from `perceptd devices`, or camera: the sound of the camera's stream",
 }
 

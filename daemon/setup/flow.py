@@ -6,6 +6,7 @@ from pathlib import Path
 
 from daemon.config.bundle_places import find_bundle, recipe_names
 from daemon.core.errors import Refused
+from daemon.setup.ask_devices import CAMERA
 from daemon.setup.asking import Back, Option, Terminal, ask_yes, choose
 from daemon.setup.checks import Sound, check, failures, show_picture, show_sound
 from daemon.setup.choices import Choices
@@ -75,8 +76,9 @@ class Setup:
         """Ask, write and test, until it works or somebody goes on all the same. Raises Refused, and Stopped."""
         plan = self._first_plan(choices)
         while True:
-            if self._ports.pause.begin():
+            if self._ports.pause.is_needed:
                 self._terminal.say("the service stops meanwhile: it holds its camera and its microphone")
+                self._ports.pause.begin()
             self._write(plan)
             outcome = Outcome(plan, self._backups)
             self._test(outcome)
@@ -181,13 +183,16 @@ class Setup:
         self._backups += backups
 
     def _test(self, outcome: Outcome) -> None:
-        """Run the checks, and show a picture and the level of the sound."""
+        """Run the checks, and show a picture and the level of the sound of what has not failed there."""
         outcome.findings = check(self._terminal, self._ports.commands, self._place.config)
         base = self._place.config.resolve().parent
-        stream = outcome.plan.config.streams[outcome.plan.choices.stream].with_absolute_paths(base)
-        if stream.camera is not None:
+        name = outcome.plan.choices.stream
+        stream = outcome.plan.config.streams[name].with_absolute_paths(base)
+        failed = {finding.check for finding in failures(outcome.findings)}
+        if stream.camera is not None and f"{name}/camera" not in failed:
             outcome.picture = show_picture(self._terminal, self._ports.finder, stream.camera, self._ports.give)
-        if stream.microphone is not None:
+        microphone = stream.microphone
+        if microphone is not None and f"{name}/{CAMERA if microphone.device == CAMERA else 'microphone'}" not in failed:
             # nobody claps before the rest works
             asks = self._questions is not None and outcome.works
             outcome.sound = show_sound(self._terminal, self._ports.finder, stream, asks=asks)

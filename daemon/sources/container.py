@@ -13,7 +13,7 @@ import soxr
 from av.container import InputContainer
 from av.sidedata.sidedata import SideData, SideDataContainer
 
-from daemon.core.errors import InputError, SourceError
+from daemon.core.errors import CameraRefusal, InputError, SourceError
 from daemon.core.records import Array, Colours, Deferred, Frame, Plane
 from daemon.core.timing import NS_PER_S
 from daemon.sources.files.integrity import problem_at_end, problem_of_length
@@ -34,10 +34,10 @@ MATRICES: Mapping[int, Literal["bt601", "bt709"]] = {1: "bt709", 2: "bt601", 5: 
 NO_ANSWER = "no answer in time"
 
 # Answers of a camera that only the operator can correct. RTSP has the same answers as HTTP.
-REFUSALS: Mapping[type[av.FFmpegError], str] = {
-    av.HTTPUnauthorizedError: "refused the login: check user and password in camera.device",
-    av.HTTPForbiddenError: "refused access for this user: check user and password in camera.device",
-    av.HTTPNotFoundError: "has no such path: check the path in camera.device",
+REFUSALS: Mapping[type[av.FFmpegError], tuple[str, str]] = {
+    av.HTTPUnauthorizedError: ("refused the login", "check user and password in camera.device"),
+    av.HTTPForbiddenError: ("refused access for this user", "check user and password in camera.device"),
+    av.HTTPNotFoundError: ("has no such path", "check the path in camera.device"),
 }
 
 # PyAV counts the planes of a sound up to the first that is missing. With more it reads memory that is not the sound's.
@@ -61,9 +61,9 @@ def failure(label: str, step: str, error: Exception) -> SourceError:
 
     `step` says what fails, such as "cannot be opened".
     """
-    for kind, message in REFUSALS.items():
+    for kind, (found, remedy) in REFUSALS.items():
         if isinstance(error, kind):
-            return SourceError(f"{label}: {message}")
+            return CameraRefusal(f"{label}: {found}", remedy)
     return SourceError(f"{label}: {step}: {NO_ANSWER if isinstance(error, av.ExitError) else reason_of(error)}")
 
 

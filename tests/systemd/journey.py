@@ -161,6 +161,8 @@ class Journey:
         self.machine = Machine(guest, suite)
         # the broker without a login that the guest begins with
         guest.run("rm", "-f", "/etc/mosquitto/conf.d/port.conf", SOURCES)
+        # the installer of Debian writes it
+        guest.write("/etc/hosts", "127.0.0.1 localhost\n")
         self.person = Person(
             guest,
             {

@@ -126,7 +126,8 @@ def first_own_event(journey: Journey, steps: Steps, listener: Listener) -> None:
     ):
         watch.expect(f"using /home/{USER}/.config/perceptd/config.yaml")
         heard(journey, listener, BARKS, [event_sound(path) for path in recordings(BARKS)[:PRESSES]])
-        watch.expect(f"▶ {BARKS} started")
+        # the label is bold at a terminal
+        watch.expect(f"{BARKS}\x1b[0m started")
     place = place_sound(OF_THE_PLACE, PLACE_S)
     camera.loop(place)
     with steps.step("five presses, before the place is known"):

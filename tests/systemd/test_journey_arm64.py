@@ -5,6 +5,7 @@ An emulated processor is slow: no time here says anything about a device.
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from packages.targets import Target, target_named
 
 from daemon import __version__
 from daemon.core.records import Array
+from daemon.sources.container import read_sound
+from tests.docs.pages import ROOT
 from tests.helpers.campaign import IS_CAMPAIGN
 from tests.helpers.emulated import COMMAND_S, Emulated, emulated_debian
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
@@ -32,6 +35,14 @@ pytestmark = [
 TARGETS = ("deb12-arm64", "deb13-arm64")
 INSTALLED_MB = 400.0
 PRESSES, PRESS_S, PLACE_S = 5, 4.0, 45.0
+DIGITS = "models/digits"
+# a program: how far a product of matrices is from the one in double precision
+PRODUCT = """
+import numpy as np
+rng = np.random.default_rng(1)
+left, right = (rng.normal(size=size).astype(np.float32) for size in ((96, 257), (257, 64)))
+print(np.abs(left @ right - left.astype(float) @ right.astype(float)).max())
+"""
 # where the service may read and write
 CONFIG, STATE = "/etc/perceptd/journey.yaml", "/var/lib/perceptd/journey"
 RECOGNISED_S, REPORT_S = 300.0, 1800.0
@@ -63,6 +74,13 @@ def test_the_command_line_on_arm64(system: tuple[Target, Emulated, Path], steps:
     steps.tell(f"{installed_mb:.0f} MB installed")
     with steps.step("perceptd --version"):
         assert emulated.run("perceptd", "--version").stdout == f"perceptd {__version__}\n"
+    assert float(emulated.run("/opt/perceptd/.venv/bin/python3", "-c", PRODUCT).stdout) < 1e-3
+    with steps.step("perceptd evaluate, with what this machine finds"):
+        manifest = write_digits(emulated.root / "root")
+        found = emulated.run("perceptd", "evaluate", "--json", f"/opt/perceptd/{DIGITS}", "/root/digits.csv").stdout
+        here = [sys.executable, "-m", "daemon", "evaluate", "--json", DIGITS, str(manifest)]
+        done = subprocess.run(here, cwd=ROOT, capture_output=True, text=True, timeout=COMMAND_S, check=True)
+        assert json.loads(found) == json.loads(done.stdout)
     with Mosquitto() as broker, Subscriber(broker, "perceptd/demo/#") as subscriber:
         config = yaml.safe_load((emulated.root / "etc/perceptd/config.yaml").read_text())
         config |= {"mqtt": {"port": broker.port}, "state_directory": STATE}
@@ -90,6 +108,21 @@ def test_the_command_line_on_arm64(system: tuple[Target, Emulated, Path], steps:
         taught = teach(emulated)
     assert "beep" in taught
     assert installed_mb < INSTALLED_MB
+
+
+def write_digits(directory: Path) -> Path:
+    """Write the spoken digits of the demo into a directory; return the list of them for `perceptd evaluate`."""
+    demo = ROOT / DIGITS / "demo"
+    samples = read_sound(demo / "clip.mp4", RATE_HZ)
+    passages = yaml.safe_load((demo / "clip.truth.yaml").read_text())["passages"]
+    lines = ["image,audio,text,label"]
+    for number, passage in enumerate(each for each in passages if each["audio"]):
+        begin, end = (round(passage[name] * RATE_HZ) for name in ("start_s", "end_s"))
+        write_sound(directory / f"digit-{number}.wav", samples[begin:end])
+        lines.append(f",digit-{number}.wav,,{passage['audio']}")
+    manifest = directory / "digits.csv"
+    manifest.write_text("\n".join([*lines, ""]))
+    return manifest
 
 
 def replayed(emulated: Emulated, subscriber: Subscriber) -> list[dict]:

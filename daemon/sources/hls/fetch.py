@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from threading import Event
 
-from daemon.core.errors import SourceError
+from daemon.core.errors import CameraRefusal, SourceError
 from daemon.core.timing import NS_PER_S, monotonic_ns
 from daemon.sources.container import NO_ANSWER
 from daemon.sources.hls.playlist import Resource
@@ -89,6 +89,8 @@ class Fetcher:
         if status == WHOLE or (status == PARTIAL and resource.byte_range):
             return
         # where a playlist names the path, that of the configuration is right
-        message = STATUS_REFUSALS.get(status) if status == UNAUTHORIZED or not resource.base else None
+        refusal = STATUS_REFUSALS.get(status) if status == UNAUTHORIZED or not resource.base else None
+        if refusal is not None:
+            raise CameraRefusal(f"{self._label}: {refusal[0]}", refusal[1])
         what = "what the playlist names" if resource.base else "the playlist"
-        raise SourceError(f"{self._label}: {message or f'{what} cannot be fetched: status {status}'}")
+        raise SourceError(f"{self._label}: {what} cannot be fetched: status {status}")
