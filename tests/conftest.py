@@ -79,9 +79,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = _left_out(items)
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
-    # long tests first, so that no worker runs a long one at the end; a file with tests that run alone stays whole
-    alone = {item.path for item in items if _is_alone(item)}
-    items.sort(key=lambda item: 0 if item.path in alone else _rank(item))
+    for item in filter(_is_alone, items):
+        item.add_marker(pytest.mark.xdist_group("alone"))
+    items.sort(key=_rank)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -125,8 +125,12 @@ def _left_out(items: list[pytest.Item]) -> list[pytest.Item]:
 
 
 def _rank(item: pytest.Item) -> int:
+    """Return when an item runs: long ones first, so that no process runs one at the end.
+
+    Those that run alone come last, one after the other: each time the others wait for one, processors are idle.
+    """
     is_long = _campaigns(item) - {"properties"}
-    return 1 if item.get_closest_marker("xdist_group") else 2 if is_long else 3
+    return 4 if _is_alone(item) else 1 if item.get_closest_marker("xdist_group") else 2 if is_long else 3
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -29,6 +29,7 @@ from daemon.node.stop_request import StopRequest
 from daemon.node.systemd import Notifier
 from daemon.node.wiring import build
 from daemon.runtime.child_main import Failed, give_way
+from daemon.runtime.memory import share_arenas
 from daemon.runtime.thread_loop import survive
 from daemon.updates.startup import Startup
 
@@ -40,6 +41,7 @@ def run(options: argparse.Namespace) -> NoReturn:
 
     The exit code is EXIT_DAMAGED if a recording is damaged. Raises Refused.
     """
+    share_arenas()
     stop = StopRequest()
     handle_signals(stop.stop, stop.ask_reload)
     handle_interrupt(stop.stop)

@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -188,8 +189,10 @@ def report(place: Place, outcome: Outcome, state: ServiceState, link: str | None
 
 def _bring_back(pause: Pause, terminal: Terminal) -> None:
     """Start the service again where setup has stopped it."""
+    if pause.is_stopped:
+        _try_to_say(terminal, "the service starts again ...")
     try:
-        pause.end()
+        pause.end(partial(_try_to_say, terminal))
     except Refused as error:
         _try_to_say(terminal, f"the service is not running: {error}\nStart it: sudo systemctl start perceptd")
 

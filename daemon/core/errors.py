@@ -8,6 +8,7 @@ PerceptdError
 │   └── ModelError     A .tflite file cannot be loaded or run. MismatchError: its tensors differ from the manifest.
 ├── SourceError        A camera, microphone or file failed. The supervisor opens it again.
 │                      RecordingError: a file is damaged or cut off. Opening it again gives the same.
+│                      NothingUsed: the stream has none of what is wanted of it.
 ├── ChildError         A child process failed. Start another one, or continue without it.
 │                      ChildCrashed: ended by a signal. ChildTimeout: not done in time.
 │                      AcceleratorError: an accelerator failed; `kind` says how.
@@ -19,6 +20,7 @@ PerceptdError
 """
 
 import errno
+from collections.abc import Collection
 from typing import Literal
 
 # EX_CONFIG of sysexits.h: a restart without a change cannot help
@@ -90,6 +92,16 @@ class MismatchError(ModelError):
 
 class SourceError(PerceptdError):
     """A source stopped delivering; opening it again may help."""
+
+
+class NothingUsed(SourceError):
+    """A camera was reached, and its stream has none of what is `wanted` of it: "image", "audio"."""
+
+    def __init__(self, label: str, wanted: Collection[str]) -> None:
+        lacks: dict[tuple[str, ...], str] = {("audio",): "sends no sound", ("image",): "sends no picture"}
+        text = lacks.get(tuple(sorted(wanted)), "contains neither a picture nor sound that is used")
+        super().__init__(f"{label}: {text}")
+        self.wanted = frozenset(wanted)
 
 
 class RecordingError(SourceError):

@@ -20,11 +20,11 @@ GPU_NAME = "the runtime's own GPU accelerator"
 
 CPU_REMEDY = "set devices to cpu in config.yaml"
 
+# what to do about an accelerator that has hung depends on where it is
 REMEDIES: dict[FaultKind, str] = {
     "absent": "plug it in",
     "refused": "check its library and options, and stop other programs that use it, such as a running perceptd",
     "died": "update its library or driver",
-    "hung": "plug it in again or reboot, and check its power supply",
     "slow": "check whether it is too hot, or used by another program",
     "wrong": "update its library or driver",
 }
@@ -66,7 +66,7 @@ def assess_run(run: AcceleratorRun, have: Installed) -> Finding:
     faults, unresolved = _faults(run)
     details = f" ({'; '.join(faults)})" if faults else ""
     if not run.is_closed:
-        remedy = f"plug it in again or reboot, or {CPU_REMEDY}"
+        remedy = f"{_again(run.device)}, or {CPU_REMEDY}"
         return Finding(check, "warning", f"its process hangs in the system, and cannot be ended{details}", remedy)
     if unresolved is not None:
         remedy = f"{_remedy(unresolved, run.device, have)}, or {CPU_REMEDY}; until then the CPU computes"
@@ -121,7 +121,15 @@ def _remedy(fault: StatusChange, device: Device, have: Installed) -> str:
         return f"it may be made for another runtime than {have.runtime} {have.runtime_version}: install one that fits"
     if device.kind == "gpu" and device.alternative is None and fault.kind == "refused":
         return "name a delegate for it under devices: gpu_delegate"
+    if fault.kind == "hung":
+        return f"{_again(device)}, and check its power supply"
     return REMEDIES[fault.kind or "absent"]
+
+
+def _again(device: Device) -> str:
+    """How a device begins anew: a GPU, and an Edge TPU on PCI, have no plug."""
+    is_fixed = device.kind == "gpu" or device.name.startswith("edgetpu:pci")
+    return "reboot" if is_fixed else "plug it in again or reboot"
 
 
 def _doubt(run: AcceleratorRun) -> tuple[str, str] | None:

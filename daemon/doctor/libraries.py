@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from daemon.doctor.finding import Finding
-from daemon.doctor.probe import ProbeResult, probe_module
+from daemon.doctor.probe import LATE_REMEDY, ProbeResult, probe_module
 
 LITERT, TFLITE = "ai-edge-litert", "tflite-runtime"
 
@@ -109,6 +109,8 @@ def _remedy(package: str, result: ProbeResult) -> str:
         return f"pip install {package}"
     if result.signal_name == "SIGILL":
         return "this build uses instructions that the processor lacks: install a build for this processor"
+    if result.is_late:
+        return LATE_REMEDY
     return f"reinstall it: pip install --force-reinstall {package}"
 
 

@@ -16,7 +16,7 @@ from daemon.doctor.accelerators import accelerator_findings
 from daemon.doctor.certificates import certificate_findings
 from daemon.doctor.finding import Finding
 from daemon.doctor.machine import disk_finding
-from daemon.doctor.probe import probe
+from daemon.doctor.probe import LATE_REMEDY, probe
 from daemon.doctor.service_files import STATE_DIRECTORY, access_findings
 from daemon.doctor.service_user import Service, find_service
 from daemon.doctor.sources import source_findings
@@ -48,12 +48,12 @@ class NodeChecks:
         self._dry_start: DryStart | None = None
         self._bundle: Bundle | None = None
         self._config_problem = self._bundle_problem = ""
-        self._is_forbidden = False
+        self._cause: BaseException | None = None
         try:
             self._loaded = load_config(path)
         except Refused as error:
             self._config_problem = str(error)
-            self._is_forbidden = isinstance(error.__cause__, PermissionError)
+            self._cause = error.__cause__
             return
         try:
             self._bundle = self._load_bundle(self._loaded.document)
@@ -81,8 +81,10 @@ class NodeChecks:
         """Whether the config is valid."""
         if self._loaded is None:
             remedy = "correct it, or name another with --config; its devices, broker and bundle were not checked"
-            if self._is_forbidden:
+            if isinstance(self._cause, PermissionError):
                 remedy = "run doctor with sudo: only root and the service may read it"
+            elif isinstance(self._cause, FileNotFoundError):
+                remedy = "write one by perceptd setup, or name another with --config"
             yield Finding("config", "failure", self._config_problem, remedy)
         else:
             config = self._loaded.document
@@ -215,7 +217,8 @@ def cpu_selftest(bundle: Bundle) -> Finding:
     check = "self-test cpu"
     result = probe("TFLite", print_selftest, str(bundle.directory), deadline_s=SELFTEST_S)
     if result.problem is not None:
-        return Finding(check, "failure", result.problem, "reinstall the bundle, or a runtime for this processor")
+        remedy = LATE_REMEDY if result.is_late else "reinstall the bundle, or a runtime for this processor"
+        return Finding(check, "failure", result.problem, remedy)
     report = json.loads(result.output)
     failures = report["failures"]
     if not failures:

@@ -6,25 +6,29 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from daemon.core.errors import ChildCrashed, ChildError
+from daemon.core.errors import ChildCrashed, ChildError, ChildTimeout
 from daemon.runtime.child import Child
 from daemon.runtime.child_main import Failed
 
 # a slow card takes many seconds to read TFLite and OpenCV
 LOAD_S = 60.0
 
+LATE_REMEDY = "see what else keeps the processor or the card busy, and run doctor again"
+
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
     """The output of a probe, or the problem that ended it.
 
-    `signal_name` is the signal that ended its process; `is_missing`: the library is not installed.
+    `signal_name` is the signal that ended its process; `is_missing`: the library is not installed; `is_late`: the probe
+    has not ended in time.
     """
 
     output: str
     problem: str | None = None
     signal_name: str | None = None
     is_missing: bool = False
+    is_late: bool = False
 
 
 def probe(library: str, target: Callable[..., None], *arguments: str, deadline_s: float = LOAD_S) -> ProbeResult:
@@ -35,7 +39,7 @@ def probe(library: str, target: Callable[..., None], *arguments: str, deadline_s
     except ChildCrashed as error:
         return ProbeResult("", f"{library} crashed: {error.signal_name}", error.signal_name)
     except ChildError as error:
-        return ProbeResult("", f"{library}: {error}")
+        return ProbeResult("", f"{library}: {error}", is_late=isinstance(error, ChildTimeout))
 
 
 def probe_module(package: str, module: str) -> ProbeResult:

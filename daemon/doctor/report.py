@@ -31,7 +31,7 @@ SHOW_CHECK_AFTER_S = 2.0
 
 @dataclass
 class Report:
-    """Prints findings as they come, or all of them as JSON at the end."""
+    """Prints findings as they come. As JSON they are one document, with one finding a line."""
 
     as_json: bool
     findings: list[Finding] = field(default_factory=list)
@@ -44,16 +44,18 @@ class Report:
                 finding = next(remaining, None)
             if finding is None:
                 return
-            self.findings.append(finding)
-            if not self.as_json:
+            if self.as_json:
+                begin = "," if self.findings else '{"findings": [\n'
+                print(begin + json.dumps(finding.to_json(), ensure_ascii=False), flush=True)
+            else:
                 print(harmless(finding.line()), flush=True)
+            self.findings.append(finding)
 
     def close(self) -> int:
-        """Print the JSON, if it was requested; returns the exit code."""
+        """Print the end of the JSON, if it was requested; returns the exit code."""
         code = exit_code(self.findings)
         if self.as_json:
-            document = {"exit_code": code, "findings": [finding.to_json() for finding in self.findings]}
-            print(json.dumps(document, indent=2, ensure_ascii=False))
+            print(f'], "exit_code": {code}}}', flush=True)
         return code
 
 

@@ -3,11 +3,12 @@
 import threading
 import time
 from collections.abc import Iterator
+from typing import Literal
 
 from daemon.bundle.manifest import Manifest
 from daemon.config.node import Config
 from daemon.config.streams import StreamConfig, is_url
-from daemon.core.errors import DocumentError, SourceError
+from daemon.core.errors import DocumentError, NothingUsed, SourceError
 from daemon.core.ports import Source
 from daemon.core.records import MODALITIES, Block, Captured, Counters, Frame
 from daemon.core.timing import NS_PER_S, monotonic_ns, seconds_until
@@ -25,11 +26,36 @@ POLL_S = 0.05
 # used if there is no bundle that states its rate
 SAMPLE_RATE_HZ = 16_000
 
-REMEDIES = {
+# what a source captures from; `file`: of a camera or a replay
+Place = Literal["camera", "microphone", "network", "file"]
+
+# of a source that delivers nothing
+REMEDIES: dict[Place, str] = {
     "camera": "look for it with perceptd devices, and stop other programs that hold it, such as a running perceptd",
     "microphone": "look for it with perceptd devices, and check that the sound server runs for this user",
     "network": "check the address, path and login in camera.device, and that the camera runs",
-    "replay": "check the file that config.yaml names",
+    "file": "check the file that config.yaml names",
+}
+
+# of a source that was reached, and lacks a part of what is expected of it
+OTHER_MICROPHONE = "or set microphone to another device of perceptd devices, or leave it out"
+LACKS: dict[Place, dict[str, str]] = {
+    "network": {
+        "pictures": "give camera.device the address of a stream with pictures: most cameras have several",
+        "sound": f"switch sound on in the camera's own settings, or take another of its streams, {OTHER_MICROPHONE}",
+    },
+    "file": {
+        "pictures": "take a recording with pictures",
+        "sound": f"take a recording with sound, {OTHER_MICROPHONE}",
+    },
+}
+
+# of a source that does not close
+HELD: dict[Place, str] = {
+    "camera": "plug it in again, or reboot",
+    "microphone": "plug it in again, or reboot",
+    "network": "restart the camera, and check the network",
+    "file": "check the disk or the share that holds it",
 }
 
 
@@ -56,14 +82,15 @@ class SourceRun:
     The kinds are "pictures", "sound" and "text". If none is expected, any kind will do.
     """
 
-    def __init__(self, name: str, source: Source, expected: frozenset[str], remedy: str) -> None:
+    def __init__(self, name: str, source: Source, expected: frozenset[str], place: Place) -> None:
         """`name` is that of the check: the stream, / and the part of its config."""
         self.name = name
-        self._remedy = remedy
+        self.place = place
         self._source = source
         self._expected = expected
         self._delivered: dict[str, str] = {}
         self._problem: str | None = None
+        self._lacks_all = False
         self._has_ended = False
         self._stop = threading.Event()
         self._began = time.monotonic()
@@ -89,12 +116,19 @@ class SourceRun:
         missing = sorted(self._expected - self._delivered.keys())
         if not self._delivered:
             silence = "ended without any data" if self._has_ended else f"delivers nothing within {DELIVER_S:g} s"
-            return Finding(self.name, "failure", self._problem or silence, self._remedy)
+            remedy = self._remedy_of(missing) if self._lacks_all else REMEDIES[self.place]
+            return Finding(self.name, "failure", self._problem or silence, remedy)
         if missing:
             reason = f" ({self._problem})" if self._problem else ""
             found = f"{delivered}, but no {' and no '.join(missing)}{reason}"
-            return Finding(self.name, "warning", found, self._remedy)
+            remedy = REMEDIES[self.place] if self._problem else self._remedy_of(missing)
+            return Finding(self.name, "warning", found, remedy)
         return Finding(self.name, "good", delivered)
+
+    def _remedy_of(self, missing: list[str]) -> str:
+        """What to do about a source that was reached, and lacks something."""
+        of_place = LACKS.get(self.place, {})
+        return next((of_place[kind] for kind in missing if kind in of_place), REMEDIES[self.place])
 
     @property
     def _has_all(self) -> bool:
@@ -105,6 +139,7 @@ class SourceRun:
             self._source.run(self._take, self._stop)
         except SourceError as error:
             self._problem = str(error)
+            self._lacks_all = isinstance(error, NothingUsed)
         except Exception as error:  # noqa: BLE001  (a bug in a source becomes a finding, and does not end doctor)
             self._problem = f"{type(error).__name__}: {error}"
         finally:
@@ -135,14 +170,16 @@ def _runs(name: str, stream: StreamConfig, manifest: Manifest | None) -> list[So
         "microphone": frozenset({"sound"}),
         "replay": frozenset[str](),
     }
-    return [SourceRun(f"{name}/{part}", each, expected[part], _remedy(part, stream)) for part, each in sources.items()]
+    return [SourceRun(f"{name}/{part}", each, expected[part], _place(part, stream)) for part, each in sources.items()]
 
 
-def _remedy(part: str, stream: StreamConfig) -> str:
-    """Return what to do about a source that does not deliver."""
-    if part == "camera" and stream.camera is not None:
-        part = "network" if is_url(stream.camera.device) else "replay" if stream.camera.is_file else part
-    return REMEDIES[part]
+def _place(part: str, stream: StreamConfig) -> Place:
+    """Return what a part of a stream's config captures from."""
+    if part == "microphone":
+        return "microphone"
+    if stream.camera is None or stream.camera.is_file:
+        return "file"
+    return "network" if is_url(stream.camera.device) else "camera"
 
 
 def _finding_without_sources(name: str, stream: StreamConfig, manifest: Manifest | None) -> Finding:
@@ -174,4 +211,4 @@ def _unclosed_sources(runs: list[SourceRun]) -> Iterator[Finding]:
     for run in runs:
         run.thread.join(seconds_until(close_ns))
         if run.thread.is_alive():
-            yield Finding(run.name, "warning", f"does not close within {CLOSE_S:g} s", "plug it in again, or reboot")
+            yield Finding(run.name, "warning", f"does not close within {CLOSE_S:g} s", HELD[run.place])

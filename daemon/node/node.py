@@ -34,7 +34,7 @@ from daemon.node.switches import SwitchFile
 from daemon.node.systemd import Notifier, Service
 from daemon.node.teacher import NoTeacher, Teacher
 from daemon.runtime.heartbeat import Heartbeat
-from daemon.runtime.memory import give_back_memory
+from daemon.runtime.memory import SettledMemory, give_back_memory
 from daemon.runtime.processor import ProcessorShare
 from daemon.runtime.thread_loop import survive
 from daemon.updates.updater import Updater
@@ -190,7 +190,7 @@ class Node:
 
     def _watch(self, service: Service, reload: Reload) -> None:
         """Publish health at changes and at intervals, and keep the service informed, until it is time to stop."""
-        processor = ProcessorShare()
+        processor, memory = ProcessorShare(), SettledMemory(monotonic_ns())
         while True:
             if self.stop.take_reload():
                 service.begin_reload()
@@ -223,6 +223,7 @@ class Node:
             )
             self.metrics.tell(trouble, reload.problem)
             now_ns = monotonic_ns()
+            memory.look(now_ns)
             if self.changed.is_set() or self.health_topics.must_look(now_ns):
                 self.changed.clear()
                 self._publish(self.health_topics.due(self._health(reload, trouble), self._models_problem, now_ns))

@@ -3,8 +3,10 @@
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
+
+import numpy as np
 
 from daemon.bundle.encoder_specs import AudioSpec, EncoderSpec, ImageSpec
 from daemon.bundle.manifest import Manifest
@@ -42,7 +44,8 @@ class Window:
 class RecentInput:
     """Holds what one live stream has captured in the latest `KEEP_NS`. Thread-safe.
 
-    Of pictures it holds small copies, at most `PICTURES_HZ`. No other picture is converted for it.
+    Of pictures it holds small copies, at most `PICTURES_HZ`. No other picture is converted for it. A plane that equals
+    that of the picture before is held once.
     """
 
     def __init__(self, manifest: Manifest) -> None:
@@ -73,7 +76,11 @@ class RecentInput:
         modality = modality_of(captured)
         with self._lock:
             self._late_ns[modality] = monotonic_ns() - ended_ns(captured)
-            self._items[modality].append(captured)
+            kept = self._items[modality]
+            before = kept[-1] if kept else None
+            if isinstance(captured, Frame) and isinstance(before, Frame):
+                captured = with_planes_of(before, captured)
+            kept.append(captured)
             self._bytes[modality] += _size(captured)
             self._drop_old(ended_ns(captured) - KEEP_NS)
 
@@ -109,13 +116,21 @@ class RecentInput:
 
     @property
     def size_bytes(self) -> int:
-        """Return the memory of what is kept now."""
+        """Return the memory of what is kept now; it is less where pictures share planes."""
         return sum(self._bytes.values())
 
     def _drop_old(self, until_ns: int) -> None:
         for modality, kept in self._items.items():
             while kept and (ended_ns(kept[0]) <= until_ns or self._bytes[modality] > MAX_BYTES[modality]):
                 self._bytes[modality] -= _size(kept.popleft())
+
+
+def with_planes_of(before: Frame, frame: Frame) -> Frame:
+    """Return the frame with each plane of the picture before it that is equal, in place of its own."""
+    if len(before.planes) != len(frame.planes):
+        return frame
+    pairs = zip(before.planes, frame.planes, strict=True)
+    return replace(frame, content=tuple(old if np.array_equal(old, new) else new for old, new in pairs))
 
 
 def input_size(manifest: Manifest) -> Size:

@@ -88,6 +88,7 @@ class DeviceQuestions:
         while True:
             if found.needs_login:
                 login = self._login("User of the camera", needs_login=True)
+            self._terminal.say("asking the camera for its streams ...")
             try:
                 streams = self._finder.addresses(found.onvif, login)
             except SearchFailed as error:
@@ -126,6 +127,7 @@ class DeviceQuestions:
         if _may_have_sound(choices.camera) and not self._is_mute:
             options.append(Option("the sound of the camera's own stream", CAMERA))
         has_first = bool(options)
+        self._terminal.say("looking for microphones ...")
         try:
             found = self._finder.microphones()
         except SearchFailed as error:

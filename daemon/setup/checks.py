@@ -5,6 +5,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from daemon.config.streams import CameraConfig, StreamConfig
@@ -43,27 +45,42 @@ def failures(findings: Iterable[Checked]) -> list[Checked]:
 
 
 def check(terminal: Terminal, commands: Commands, config: Path) -> list[Checked]:
-    """Run doctor's checks; show what is not good, and return all."""
+    """Run doctor's checks; show each when it ends, and return all."""
     terminal.say("checking the machine, the devices, the broker and the models; this takes up to a minute ...")
-    findings = _findings(commands, config)
+    findings = _findings(commands, config, partial(_show, terminal))
     # a camera may take longer to open when it is busy, or was just closed
-    if (failed := failures(findings)) and all("/" in finding.check for finding in failed):
+    if (failed := failures(findings)) and all(map(_is_device, failed)):
         terminal.say("a device has not answered in time; looking once more ...")
-        findings = _findings(commands, config)
-    wrong = [finding for finding in findings if finding.level != "good"]
-    for finding in wrong:
-        mark = "FAIL" if finding.level == "failure" else "WARN"
-        remedy = "" if finding.remedy is None else f"; {finding.remedy}"
-        terminal.say(f"  {mark}  {finding.check}: {redact(finding.found)}{redact(remedy)}")
-    terminal.say(f"  ok    {len(findings) - len(wrong)} of {len(findings)} checks are good")
+        findings = _findings(commands, config, partial(_show_device, terminal))
+    good = sum(finding.level == "good" for finding in findings)
+    terminal.say(f"  {good} of {len(findings)} checks are good")
     return findings
 
 
-def _findings(commands: Commands, config: Path) -> list[Checked]:
+def _findings(commands: Commands, config: Path, take: Callable[[Checked], None]) -> list[Checked]:
     try:
-        return doctor(commands, config)
+        return doctor(commands, config, take)
     except Refused as error:
-        return [Checked("doctor", "failure", str(error), "run: perceptd doctor")]
+        finding = Checked("doctor", "failure", str(error), "run: perceptd doctor")
+        take(finding)
+        return [finding]
+
+
+def _is_device(finding: Checked) -> bool:
+    """Whether a check is that of a camera, a microphone or a recording, such as door/camera."""
+    return "/" in finding.check
+
+
+def _show(terminal: Terminal, finding: Checked) -> None:
+    mark = {"failure": "FAIL", "warning": "WARN"}.get(finding.level, "ok  ")
+    remedy = "" if finding.remedy is None else f"; {finding.remedy}"
+    terminal.say(f"  {mark}  {finding.check}: {redact(finding.found)}{redact(remedy)}")
+
+
+def _show_device(terminal: Terminal, finding: Checked) -> None:
+    """Show a finding of a second run: the others are known already."""
+    if _is_device(finding) or finding.check == "doctor":
+        _show(terminal, finding)
 
 
 def show_picture(
@@ -73,6 +90,7 @@ def show_picture(
 
     `give` gives it to the person who runs this program with sudo.
     """
+    terminal.say("taking a picture ...")
     try:
         picture = finder.picture(camera)
     except PerceptdError as error:
@@ -96,11 +114,14 @@ def show_picture(
 
 def show_sound(terminal: Terminal, finder: Finder, stream: StreamConfig, *, asks: bool) -> Sound | None:
     """Measure a second of sound. Where somebody is there, ask for a clap, and wait for it."""
-    if asks:
-        terminal.say(f"  Please clap once within {CLAP_S:g} seconds, near the microphone ...")
+    terminal.say("listening ...")
     try:
         with finder.sound(stream) as levels:
-            heard = _listen(levels, CLAP_S if asks else LISTEN_S, until_clap=asks)
+            # nobody is asked to clap before it is open, which may take seconds
+            heard = [*islice(levels, 1)]
+            if heard and asks:
+                terminal.say(f"  Please clap once within {CLAP_S:g} seconds, near the microphone ...")
+            heard += _listen(levels, CLAP_S if asks else LISTEN_S, until_clap=asks)
     except PerceptdError as error:
         terminal.say(f"  no sound: {redact(str(error))}")
         return None

@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -43,16 +45,21 @@ class Commands(Protocol):
     def run(self, arguments: Sequence[str], timeout_s: float, *, typed: str = "", shows_errors: bool = False) -> Done:
         """Run a command until it ends; `typed` is its standard input. Raises Refused when it takes too long."""
 
+    def follow(self, arguments: Sequence[str], timeout_s: float, take: Callable[[str], None]) -> Done:
+        """Run a command until it ends; `take` gets each of its lines. Raises Refused when it takes too long.
+
+        Its standard error is that of this process: it shows progress there.
+        """
+
 
 class Children:
     """Commands as child processes of this one."""
 
     def run(self, arguments: Sequence[str], timeout_s: float, *, typed: str = "", shows_errors: bool = False) -> Done:
         """Run a command. With `shows_errors`, standard error is that of this process: it may show progress there."""
-        path = ":".join(os.path.abspath(each) for each in sys.path)  # noqa: PTH100  (the first may be empty)
         try:
             done = subprocess.run(  # noqa: S603  (this program itself)
-                [sys.executable, "-I", "-c", BOOTSTRAP, path, *arguments],
+                _command(arguments),
                 input=typed,
                 stdout=subprocess.PIPE,
                 stderr=None if shows_errors else subprocess.PIPE,
@@ -62,10 +69,38 @@ class Children:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise Refused(f"perceptd {arguments[0]} has not ended within {timeout_s:g} s") from error
+            raise _late(arguments, timeout_s) from error
         except OSError as error:
-            raise Refused(f"perceptd {arguments[0]} cannot be started: {error.strerror or error}") from error
+            raise _unstarted(arguments, error) from error
         return Done(done.returncode, done.stdout, done.stderr or "")
+
+    def follow(self, arguments: Sequence[str], timeout_s: float, take: Callable[[str], None]) -> Done:
+        """Run a command, and take its lines as they come."""
+        lines: list[str] = []
+        try:
+            process = subprocess.Popen(  # noqa: S603  (this program itself)
+                _command(arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace"
+            )
+        except OSError as error:
+            raise _unstarted(arguments, error) from error
+        deadline = threading.Timer(timeout_s, process.kill)
+        deadline.name = f"setup/{arguments[0]}"
+        deadline.start()
+        with process:
+            try:
+                for line in process.stdout or ():
+                    lines.append(line)
+                    take(line)
+                process.wait()
+                is_late = not deadline.is_alive()
+            finally:
+                # whoever interrupts this does not wait for it
+                process.kill()
+                deadline.cancel()
+                deadline.join()
+        if is_late:
+            raise _late(arguments, timeout_s)
+        return Done(process.returncode, "".join(lines))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +113,29 @@ class Checked:
     remedy: str | None
 
 
-def doctor(commands: Commands, config: Path) -> list[Checked]:
-    """Return what `perceptd doctor` finds. Raises Refused when it does not run to its end."""
-    done = commands.run(["doctor", "--config", str(config), "--json"], DOCTOR_S)
+def doctor(commands: Commands, config: Path, take: Callable[[Checked], None]) -> list[Checked]:
+    """Return what `perceptd doctor` finds; `take` gets each finding when it comes.
+
+    Raises Refused when it does not run to its end.
+    """
+    findings: list[Checked] = []
+    done = commands.follow(["doctor", "--config", str(config), "--json"], DOCTOR_S, partial(_take, findings, take))
     try:
-        return [Checked(**finding) for finding in json.loads(done.output)["findings"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise Refused(f"perceptd doctor did not run to its end: {_reason(done)}") from error
+        json.loads(done.output)
+    except ValueError as error:
+        found = f"perceptd doctor did not run to its end: exit code {done.code}, and the reason is above"
+        raise Refused(found) from error
+    return findings
+
+
+def _take(findings: list[Checked], take: Callable[[Checked], None], line: str) -> None:
+    """Read a line of doctor: it has at most one finding."""
+    try:
+        finding = Checked(**json.loads(line.strip().strip(",")))
+    except (ValueError, TypeError):
+        return
+    findings.append(finding)
+    take(finding)
 
 
 def get_bundle(commands: Commands, name: str, from_dir: Path | None) -> None:
@@ -108,6 +159,19 @@ def page_link(commands: Commands, config: Path) -> tuple[str, str]:
     if done.code != 0:
         raise Refused(_reason(done))
     return done.output.strip(), redact(done.errors.replace(LINK_LASTS, "").strip())
+
+
+def _command(arguments: Sequence[str]) -> list[str]:
+    path = ":".join(os.path.abspath(each) for each in sys.path)  # noqa: PTH100  (the first may be empty)
+    return [sys.executable, "-I", "-c", BOOTSTRAP, path, *arguments]
+
+
+def _late(arguments: Sequence[str], timeout_s: float) -> Refused:
+    return Refused(f"perceptd {arguments[0]} has not ended within {timeout_s:g} s")
+
+
+def _unstarted(arguments: Sequence[str], error: OSError) -> Refused:
+    return Refused(f"perceptd {arguments[0]} cannot be started: {error.strerror or error}")
 
 
 def _reason(done: Done) -> str:

@@ -27,6 +27,7 @@ class Finish:
 
     def set_password(self, given: str) -> bool:
         """Set the page's password; return whether that was possible."""
+        self.terminal.say("setting the password of the page ...")
         try:
             set_page_password(self.commands, self.config, given)
         except Refused as error:
@@ -58,14 +59,23 @@ class Finish:
         self.terminal.say("starting the service ...")
         try:
             self.systemd.start(enables=enables)
-            self.terminal.say(f"the service runs: {self.systemd.wait_until_it_recognises()}")
+            self.terminal.say(f"the service runs: {self.systemd.wait_until_it_recognises(self._say_indented)}")
         except Refused as error:
-            self.terminal.say(f"{error}\nThe log says why: sudo journalctl -u perceptd -n 50")
+            self.terminal.say(str(error))
+            if lines := self.systemd.last_log():
+                self.terminal.say("its log ends with:")
+                for line in lines:
+                    self._say_indented(line)
+            self.terminal.say("all of its log: sudo journalctl -u perceptd -n 50")
             return "failed"
         return "recognises"
 
+    def _say_indented(self, text: str) -> None:
+        self.terminal.say(f"  {text}")
+
     def link(self) -> str | None:
         """Return a link to the page that logs in; None where the page cannot be used, which is told."""
+        self.terminal.say("making a link to the page ...")
         try:
             link, remark = page_link(self.commands, self.config)
         except Refused as error:

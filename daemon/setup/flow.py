@@ -75,8 +75,9 @@ class Setup:
         """Ask, write and test, until it works or somebody goes on all the same. Raises Refused, and Stopped."""
         plan = self._first_plan(choices)
         while True:
-            if self._ports.pause.begin():
+            if self._ports.pause.is_needed:
                 self._terminal.say("the service stops meanwhile: it holds its camera and its microphone")
+                self._ports.pause.begin()
             self._write(plan)
             outcome = Outcome(plan, self._backups)
             self._test(outcome)

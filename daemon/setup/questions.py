@@ -96,6 +96,7 @@ class Questions:
     def _has_edge_tpu(self) -> bool:
         """Return whether an Edge TPU works. The first call tries all accelerators, and tells what it finds."""
         if self._accelerators is None:
+            self._terminal.say("looking for accelerators ...")
             self._accelerators = self._finder.accelerators()
             for each in self._accelerators:
                 state = "it works, and is used" if each.works else f"it does not work: {each.problem}"

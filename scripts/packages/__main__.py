@@ -1,6 +1,7 @@
 """The program of scripts/package: builds the Debian packages and their repository, or the image, or the add-on."""
 
 import argparse
+import os
 import platform
 import subprocess
 import sys
@@ -77,6 +78,7 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     """Build, and return the exit code."""
     options = read_options()
+    os.umask(0o022)  # a web server reads what is published, whoever has built it
     if changed := changed_files():
         print(f"{len(changed)} files differ from the commit {commit()}, among them {changed[0]}", file=sys.stderr)
         if options.sign_release is not None:

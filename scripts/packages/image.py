@@ -19,14 +19,14 @@ from packages.sbom import DebianPackage, installed
 from packages.source import commit_time_s
 from packages.targets import Target
 
-# what the slim images of Debian leave out
+# what the slim images of Debian leave out; with a space in the place of = mmdebstrap unpacks it
 SLIM = (
-    "path-exclude /usr/share/doc/*",
-    "path-include /usr/share/doc/*/copyright",
-    "path-exclude /usr/share/man/*",
-    "path-exclude /usr/share/info/*",
-    "path-exclude /usr/share/locale/*",
-    "path-exclude /usr/share/lintian/*",
+    "path-exclude=/usr/share/doc/*",
+    "path-include=/usr/share/doc/*/copyright",
+    "path-exclude=/usr/share/man/*",
+    "path-exclude=/usr/share/info/*",
+    "path-exclude=/usr/share/locale/*",
+    "path-exclude=/usr/share/lintian/*",
 )
 BUILD_S = 1800
 

@@ -35,6 +35,7 @@ USED = StatusChange(2, "in_use", None, None)
 NO_GPU = StatusChange(1, "failed", "refused", "the runtime's own GPU accelerator does not work here: no OpenCL")
 CRASHED = StatusChange(3, "failed", "died", "its process was ended by SIGSEGV", "SIGSEGV")
 CRASHED_AT_LOAD = StatusChange(1, "failed", "refused", "its process was ended by SIGABRT", "SIGABRT")
+HUNG = StatusChange(3, "failed", "hung", "no answer within 2 s")
 ABSENT = StatusChange(1, "absent", None, "there is no Edge TPU usb:0: none is plugged in")
 RAN = EncoderCounts("image", "image", on_accelerator=5, p50_ns=2_900_000)
 
@@ -125,6 +126,9 @@ VERIFICATION_INVOKES = 39
             "the self-test has no line of text",
             "cases.yaml",
         ),
+        (AcceleratorRun(edgetpu("usb:0"), [HUNG], [RAN]), "warning", "no answer", "plug it in again or reboot, and"),
+        (AcceleratorRun(edgetpu("pci:0"), [HUNG], [RAN]), "warning", "no answer", "reboot, and check its power"),
+        (AcceleratorRun(GPU, [HUNG], [RAN], is_closed=False), "warning", "cannot be ended", "reboot, or set"),
         (AcceleratorRun(LIBRARY, [], []), "warning", "neither works nor fails", "devices to cpu"),
         (
             AcceleratorRun(LIBRARY, [USED, CRASHED], [RAN], is_closed=False),
@@ -139,6 +143,8 @@ def test_runs(run: AcceleratorRun, level: str, text: str, remedy: str | None) ->
     assert (finding.check, finding.level) == (f"self-test {run.device.name}", level)
     assert text in finding.found
     assert (finding.remedy is None) if remedy is None else (remedy in (finding.remedy or ""))
+    is_fixed = run.device.kind == "gpu" or run.device == edgetpu("pci:0")
+    assert not (is_fixed and "plug it in" in (finding.remedy or ""))
 
 
 def test_encoders_that_stay_on_the_cpu() -> None:

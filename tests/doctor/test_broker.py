@@ -11,7 +11,7 @@ from daemon.doctor.node import broker_finding, broker_findings
 from daemon.mqtt import requests
 from daemon.mqtt.broker import peer
 from tests.helpers.certificates import Authority
-from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
+from tests.helpers.mosquitto import WAIT_S, Mosquitto, Subscriber, wait_until
 from tests.helpers.ports import free_port
 from tests.mqtt.broker.test_credentials import Old, tls_lines
 
@@ -76,7 +76,8 @@ def test_a_broker_that_accepts_connections_and_never_answers(
     assert checked(MqttConfig(port=broker.port)).found.endswith("has not answered for 1 s")
 
 
-def test_a_broker_with_only_mqtt_3_1_1(broker: Mosquitto) -> None:
+def test_a_broker_with_only_mqtt_3_1_1(broker: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "SECOND_ATTEMPT_S", WAIT_S)
     with Old(broker.port) as old:
         assert checked(MqttConfig(port=old.port)).level == "good"
 

@@ -74,6 +74,10 @@ def test_the_versions_and_libraries_of_this_python_are_good() -> None:
         (ProbeResult("", "numpy crashed: SIGSEGV", "SIGSEGV"), "pip install --force-reinstall numpy"),
         (ProbeResult("", "numpy: cannot be imported: its C part"), "pip install --force-reinstall numpy"),
         (ProbeResult("", "numpy is not installed", is_missing=True), "pip install numpy"),
+        (
+            ProbeResult("", "numpy: the system has not answered for 60 s", is_late=True),
+            "keeps the processor or the card busy",
+        ),
     ],
 )
 def test_a_library_that_does_not_load_is_named(result: ProbeResult, remedy: str) -> None:

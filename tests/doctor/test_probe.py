@@ -42,4 +42,6 @@ def test_modules() -> None:
     missing = probe_module("nowhere", "nowhere.inside")
     assert (missing.problem, missing.is_missing) == ("nowhere is not installed", True)
     assert probe("crasher", children.read_nowhere).problem == "crasher crashed: SIGSEGV"
-    assert probe("hanger", children.hang, deadline_s=0.5).problem == ("hanger: the system has not answered for 0.5 s")
+    hung = probe("hanger", children.hang, deadline_s=0.5)
+    assert (hung.problem, hung.is_late) == ("hanger: the system has not answered for 0.5 s", True)
+    assert not missing.is_late

@@ -81,10 +81,7 @@ def test_findings_are_in_order_and_the_worst_sets_the_exit_code(good: Path) -> N
     assert "models" not in done.stdout.replace("models/digits", ""), "without a source there is no finding of it"
 
 
-def test_exit_code_0_without_warnings_and_1_with_one(good: Path, tmp_path: Path) -> None:
-    code, findings = found(good)
-    warnings = {check for check, finding in findings.items() if finding["level"] == "warning"}
-    assert code == (1 if warnings else 0)
+def test_a_warning_makes_the_exit_code_1(good: Path, tmp_path: Path) -> None:
     libraries.compile_library(tmp_path, libraries.CRASHES)
     code, findings = found(good, LD_LIBRARY_PATH=str(tmp_path))
     assert code == 1
@@ -242,6 +239,23 @@ def test_a_terminal_shows_a_long_check_and_a_script_gets_nothing(monkeypatch: py
         monkeypatch.setattr(sys, "stderr", terminal)
         Report(as_json=True).take("opening", long_check())
         assert terminal.getvalue() == ("\ropening ...\x1b[K\r\x1b[K" if terminal.isatty() else "")
+
+
+def test_json_is_one_document_with_a_finding_a_line_as_soon_as_it_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    def checks() -> Iterator[Finding]:
+        for number in range(2):
+            yield Finding(f"check {number}", "warning", "two\nlines \u2028", "mend it")
+            printed.append(capsys.readouterr().out)
+
+    printed: list[str] = []
+    report = Report(as_json=True)
+    report.take("checking", checks())
+    assert report.close() == 1
+    line = json.loads(printed[1].strip().strip(","))
+    assert line == {"check": "check 1", "level": "warning", "found": "two\nlines \u2028", "remedy": "mend it"}
+    document = json.loads("".join([*printed, capsys.readouterr().out]))
+    assert [finding["check"] for finding in document["findings"]] == ["check 0", "check 1"]
+    assert document["exit_code"] == 1
 
 
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:

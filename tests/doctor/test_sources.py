@@ -3,18 +3,21 @@
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from daemon.bundle.bundle import load_bundle
 from daemon.config.node import Config
-from daemon.core.errors import SourceError
+from daemon.core.errors import NothingUsed, SourceError
 from daemon.core.ports import Deliver
+from daemon.core.records import Block, Captured, Frame
 from daemon.doctor import sources as doctor_sources
 from daemon.doctor.finding import Finding
-from daemon.doctor.sources import SourceRun, source_findings
+from daemon.doctor.sources import Place, SourceRun, source_findings
 from tests.helpers.bundle_builder import write_bundle
 from tests.helpers.clips import write_clip
 from tests.helpers.daemon import ROOT
+from tests.helpers.mosquitto import wait_until
 from tests.helpers.ports import free_port
 from tests.helpers.pulse import pulse_server
 from tests.helpers.rtsp import rtsp_camera
@@ -84,6 +87,14 @@ def test_a_camera_without_the_expected_sound_is_a_warning(tmp_path: Path, monkey
     finding = findings["door/camera"]
     assert finding.level == "warning"
     assert "pictures of " in finding.found and "but no sound" in finding.found
+    assert "switch sound on" in str(finding.remedy) and "or leave it out" in str(finding.remedy)
+
+
+def test_a_stream_of_sound_alone_has_no_picture_and_needs_another_address() -> None:
+    with rtsp_camera("alone") as camera:
+        finding = found({"door": {"camera": camera.url()}})["door/camera"]
+    assert (finding.level, finding.found.partition(": ")[2]) == ("failure", "sends no picture")
+    assert "a stream with pictures" in str(finding.remedy)
 
 
 def test_wrong_lines_of_a_replay(tmp_path: Path) -> None:
@@ -108,16 +119,20 @@ def test_a_part_of_another_camera_is_not_opened(tmp_path: Path) -> None:
 
 
 class Hanging:
-    """A source that delivers nothing until it is stopped, or raises `error`."""
+    """A source that delivers `first` or nothing until it is stopped, or raises `error`."""
 
     drift_ppm: float | None = None
 
-    def __init__(self, error: Exception | None = None) -> None:
-        self._error = error
+    def __init__(self, error: Exception | None = None, first: Captured | None = None) -> None:
+        self.error, self._first = error, first
+        self.has_delivered = threading.Event()
 
     def run(self, deliver: Deliver, stop: threading.Event) -> None:
-        if self._error is not None:
-            raise self._error
+        if self._first is not None:
+            deliver(self._first)
+            self.has_delivered.set()
+        if self.error is not None:
+            raise self.error
         stop.wait()
 
 
@@ -130,13 +145,51 @@ class Hanging:
     ],
 )
 def test_a_source_that_delivers_nothing(source: Hanging, expected: str) -> None:
-    run = SourceRun("door/camera", source, frozenset({"pictures"}), "look")
+    run = SourceRun("door/camera", source, frozenset({"pictures"}), "camera")
     run.start()
     if "within" not in expected:
-        run.thread.join(5)
+        run.thread.join(60)
         assert run.is_settled
     finding = run.finding()
     assert (finding.level, finding.found) == ("failure", expected)
     run.stop()
-    run.thread.join(5)
+    run.thread.join(60)
     assert not run.thread.is_alive()
+
+
+PICTURE = Frame((np.zeros((8, 8, 3), np.uint8),), 0)
+SOUND = Block(np.zeros(160, np.float32), 16_000, 0)
+
+
+@pytest.mark.parametrize(
+    ("place", "source", "remedy"),
+    [
+        # what is not reached
+        ("network", Hanging(SourceError("no answer")), "check the address"),
+        ("network", Hanging(SourceError("stopped sending"), PICTURE), "check the address"),
+        ("file", Hanging(SourceError("no file")), "check the file"),
+        ("microphone", Hanging(SourceError("no server")), "perceptd devices"),
+        # what is reached, and lacks something
+        ("network", Hanging(NothingUsed("cam", ["audio"])), "switch sound on"),
+        ("network", Hanging(NothingUsed("cam", ["audio", "image"])), "a stream with pictures"),
+        ("network", Hanging(None, SOUND), "a stream with pictures"),
+        ("network", Hanging(None, PICTURE), "switch sound on"),
+        ("file", Hanging(None, PICTURE), "take a recording with sound"),
+        ("file", Hanging(None, SOUND), "take a recording with pictures"),
+        ("camera", Hanging(None, PICTURE), "perceptd devices"),
+    ],
+)
+def test_what_to_do_depends_on_what_was_reached(place: Place, source: Hanging, remedy: str) -> None:
+    wanted = source.error.wanted if isinstance(source.error, NothingUsed) else frozenset({"image", "audio"})
+    names = {"image": "pictures", "audio": "sound"}
+    run = SourceRun("door/camera", source, frozenset(names[each] for each in wanted), place)
+    run.start()
+    wait_until(lambda: run.is_settled or source.has_delivered.is_set(), "the source")
+    assert remedy in str(run.finding().remedy)
+    run.stop()
+    run.thread.join(5)
+
+
+@pytest.mark.parametrize(("place", "remedy"), [("camera", "plug it in"), ("network", "restart the camera")])
+def test_a_network_camera_that_does_not_close_is_not_to_be_plugged_in(place: Place, remedy: str) -> None:
+    assert remedy in doctor_sources.HELD[place]

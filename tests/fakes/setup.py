@@ -1,7 +1,7 @@
 """A person at a terminal, a machine with devices, and the commands that setup runs."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from daemon.config.streams import CameraConfig, StreamConfig
@@ -65,7 +65,7 @@ class Machine:
         self._cameras, self._microphones, self._brokers = list(cameras), list(microphones), list(brokers)
         self._accelerators, self._services = list(accelerators), services or {}
         self.searches = 0
-        self.levels = [Level(-60.0, -50.0)] * 10
+        self.levels: Iterable[Level] = [Level(-60.0, -50.0)] * 10
         self.picture_of: CameraConfig | None = None
 
     def cameras(self) -> list[FoundCamera]:
@@ -109,12 +109,17 @@ class Installed:
     def run(self, arguments: Sequence[str], timeout_s: float, *, typed: str = "", shows_errors: bool = False) -> Done:
         self.ran.append(tuple(arguments))
         self.typed.append(typed)
-        if arguments[0] == "doctor":
-            findings = self._findings.pop(0) if len(self._findings) > 1 else self._findings[0]
-            return Done(0, json.dumps({"exit_code": 0, "findings": findings}))
         if "--set-password" in arguments and self.refuses_password:
             self.refuses_password -= 1
             return Done(78, "", "a password has 8 to 1000 characters; nothing was changed\n")
         if "--link" in arguments:
             return Done(0, "http://localhost:8099/link/abc\n", f"{LINK_LASTS}\n{self.link_remark}")
         return Done(0, "")
+
+    def follow(self, arguments: Sequence[str], timeout_s: float, take: Callable[[str], None]) -> Done:
+        self.ran.append(tuple(arguments))
+        findings = self._findings.pop(0) if len(self._findings) > 1 else self._findings[0]
+        lines = ['{"findings": [\n', *(f"{',' if at else ''}{json.dumps(each)}\n" for at, each in enumerate(findings))]
+        for line in [*lines, '], "exit_code": 0}\n']:
+            take(line)
+        return Done(0, "".join([*lines, "]}"]))

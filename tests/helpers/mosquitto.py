@@ -170,5 +170,10 @@ class Subscriber:
         wait_until(lambda: len(self.payloads(topic)) >= count, f"{count} messages on {topic}")
         return self.payloads(topic)
 
+    def wait_offline(self, node: str) -> None:
+        """Wait for the last message of a node that ends: everything that it has published is here then."""
+        topic = f"perceptd/{node}/availability"
+        wait_until(lambda: self.payloads(topic)[-1:] == [b"offline"], f"{node} is offline")
+
     def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         self.heard.append(Heard(message.topic, bytes(message.payload), message.qos, message.retain))

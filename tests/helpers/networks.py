@@ -15,7 +15,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Network:
-    """The machines of a network, each by its name."""
+    """The machines of a network, each by its name, with the file of its namespace."""
 
     machines: Mapping[str, Path]
 
@@ -52,7 +52,13 @@ def network(addresses: Mapping[str, str]) -> Iterator[Network]:
             _ip("-n", switch, "link", "set", port, "master", "bridge", "up")
             _ip("-n", machine, "address", "add", addresses[name], "dev", "eth0")
             _ip("-n", machine, "link", "set", "eth0", "up")
-        yield Network({name: NAMESPACES / machine for name, machine in machines.items()})
+        opened = {}
+        for name, machine in machines.items():
+            descriptor = os.open(NAMESPACES / machine, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            # what has other mounts finds it there too
+            opened[name] = Path(f"/proc/{os.getpid()}/fd/{descriptor}")
+        yield Network(opened)
 
 
 def _ip(*command: str) -> None:

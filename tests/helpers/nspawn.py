@@ -72,7 +72,8 @@ class Guest:
 
     def command(self, *command: str) -> tuple[str, ...]:
         """Return the command for the host that runs a command in the guest, as root."""
-        return ("nsenter", f"--target={self._leader()}", "--all", *command)
+        # the guest has no such directory of this machine
+        return ("nsenter", f"--target={self._leader()}", "--all", "env", "--unset=TMPDIR", *command)
 
     def network(self, *command: str) -> tuple[str, ...]:
         """Return the command that runs a program of the host in the guest's network."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.helpers.container import COMMAND_S, Options, Running
+from tests.helpers.mosquitto import wait_until
 
 TOLD: Any = {"capture_output": True, "text": True, "timeout": COMMAND_S, "check": False}
 CGROUP2_BESIDE = Path("/sys/fs/cgroup/unified")
@@ -39,9 +40,14 @@ class Podman:
         if CGROUP2_BESIDE.is_dir():
             # crun refuses both kinds of cgroups at once
             prepared += f" && umount {CGROUP2_BESIDE}"
-        # both for these processes alone
-        self._base = ["unshare", "--mount", "sh", "-c", f'{prepared} && exec "$@" <{os.devnull}', "sh", "podman"]
-        self._base += [f"--root={self._root}/root", f"--runroot={self._root}/run", "--cgroup-manager=cgroupfs"]
+        # both for the processes of podman alone, which share what they have mounted
+        self._mounts = subprocess.Popen(["unshare", "--mount", "sh", "-c", f"{prepared} && exec sleep infinity"])
+        comm = Path(f"/proc/{self._mounts.pid}/comm")
+        wait_until(lambda: self._mounts.poll() is not None or comm.read_text() == "sleep\n", "mounts of podman")
+        self._base = ["nsenter", f"--target={self._mounts.pid}", "--mount"]
+        self._base += ["sh", "-c", f'exec "$@" <{os.devnull}', "sh"]
+        self._base += ["podman", f"--root={self._root}/root", f"--runroot={self._root}/run"]
+        self._base += ["--cgroup-manager=cgroupfs"]
 
     def problem(self, archive: Path) -> str | None:
         """Return why podman cannot run an image here; None: it can."""
@@ -85,6 +91,8 @@ class Podman:
     def close(self) -> None:
         """Remove its storage."""
         subprocess.run([*self._base, "system", "reset", "--force"], capture_output=True, check=False, timeout=COMMAND_S)
+        self._mounts.kill()
+        self._mounts.wait()
         shutil.rmtree(self._root, ignore_errors=True)
 
     def _run(self, *command: str) -> str:

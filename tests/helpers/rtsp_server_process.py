@@ -39,6 +39,8 @@ def pipeline(audio: str, clip: str | None) -> str:
             f"filesrc location={clip} ! matroskademux name=clip  clip.video_0 ! {queue} ! avdec_h264 ! videoconvert"
         )
         sound = f"clip.audio_0 ! {queue}"
+    if audio == "alone":
+        return f"( {sound} ! {SOUND['pcmu'].replace('pay1', 'pay0')} )"
     return f"( {picture} ! {H264} " + ("" if audio == "none" else f" {sound} ! {SOUND[audio]}") + " )"
 
 
@@ -64,7 +66,7 @@ def resize_on_signal(factory: GstRtspServer.RTSPMediaFactory) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("audio", choices=[*SOUND, "none"])
+    parser.add_argument("audio", choices=[*SOUND, "none", "alone"])
     parser.add_argument("--login", nargs=2, metavar=("USER", "PASSWORD"))
     parser.add_argument("--clip", metavar="FILE")
     parser.add_argument("--udp", action="store_true", help="refuse TCP")

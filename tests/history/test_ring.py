@@ -282,7 +282,7 @@ def test_a_frame_that_is_being_encoded_when_the_camera_is_closed_is_forgotten() 
 
     def decoded_slowly() -> tuple[Plane, ...]:
         begun.set()
-        assert closed.wait(10)
+        assert closed.wait(60)
         return frame(0).planes
 
     kept = ring(has_packets=False)
@@ -290,10 +290,10 @@ def test_a_frame_that_is_being_encoded_when_the_camera_is_closed_is_forgotten() 
         kept.add(Frame(Deferred(decoded_slowly), ns(number)))
     thread = threading.Thread(target=kept.encode_pictures)
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     kept.forget("image")
     closed.set()
-    thread.join(10)
+    thread.join(60)
     assert taken_from(kept, 0).packets == []
 
 
@@ -359,7 +359,7 @@ def test_several_threads_may_use_a_ring_at_once() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert problems == []
     assert kept.size_bytes == sum(100 + ITEM_BYTES for _ in times(taken_from(kept, 0).packets)) + sum(
         5 + ITEM_BYTES for _ in times(taken_from(kept, 0).packets, "audio")

@@ -330,7 +330,7 @@ def test_what_another_process_holds_is_waited_for(store: HistoryStore, directory
     done = threading.Thread(target=store.commit)
     done.start()
     held.communicate(b"\n")
-    done.join(30)
+    done.join(60)
     assert ids(directory) == ["e1"]
 
 

@@ -16,14 +16,14 @@ from tests.shared import SHARED, needs_shared
 BUNDLE = Path(__file__).resolve().parents[2] / "models" / "digits"
 DATA = SHARED / "datasets"
 # One in this many handwritten digits is measured.
-EVERY = 4
-COMBINATIONS = 2_000
+EVERY = 12
+COMBINATIONS = 1_000
 
-# minimum accuracies in %, a little below those of the shipped bundle; docs/models.md has the targets
+# minimum accuracies in %, a little below those of the shipped bundle on this part; docs/models.md has the targets
 FLOORS = {
-    ("image", "centred 28 × 28"): 98.7,
-    ("image in a camera frame", "640 × 480"): 96.5,
-    ("image in a camera frame", "without a digit"): 95.0,
+    ("image", "centred 28 × 28"): 98.9,
+    ("image in a camera frame", "640 × 480"): 97.7,
+    ("image in a camera frame", "without a digit"): 97.0,
     ("sound, official split", "streamed, best moment"): 99.5,
     ("sound, official split", "anywhere in the window"): 99.0,
     ("text", "figures"): 99.5,
@@ -32,8 +32,8 @@ FLOORS = {
     ("text", "none"): 98.5,
     ("fused", "image clean + audio clean"): 99.6,
     ("fused", "image clean + audio degraded"): 99.4,
-    ("fused", "image degraded + audio degraded"): 88.8,
-    ("contradiction, image against audio", "top score below the event threshold"): 89.0,
+    ("fused", "image degraded + audio degraded"): 90.5,
+    ("contradiction, image against audio", "top score below the event threshold"): 90.0,
     ("contradiction, image against audio", "both digits in the shares"): 99.0,
 }
 MOST_KB = 600

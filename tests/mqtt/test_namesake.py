@@ -122,7 +122,7 @@ def test_the_first_of_two_devices_with_one_name_gives_way_and_reports_it(
             healthy(second, OTHERS)
             text = "another device connects to the MQTT broker as node node"
             wait_until(lambda: text in str(first.status()["reason"]), "the first has come back and seen it")
-            wait_until(lambda: second.connected and second.status()["reconnects"] == 1, "the second is back")
+            wait_until(lambda: second.connected and second.status()["reconnects"] >= 1, "the second is back")
             time.sleep(4 * STANDARD.first_retry_s)  # as long as several tries after any other loss
             assert second.connected
             assert not first.connected
@@ -150,7 +150,7 @@ def test_a_node_that_moves_to_a_broker_with_its_own_old_health_stays(broker: Mos
         other.publish("perceptd/node/health", json.dumps(old).encode(), retain=True)
         healthy(ours, OURS)
         name.move(other.port)
-        wait_until(lambda: ours.status()["reconnects"] == 1, "connected to the other")
+        wait_until(lambda: ours.status()["reconnects"] >= 1, "connected to the other")
         published = ours.status()["published"]
         publish_health(ours, OURS)
         wait_until(lambda: ours.status()["published"] > published, "published to the other")

@@ -220,7 +220,7 @@ def test_events_beyond_a_quota_come_later_in_order_and_the_rest_at_once(tmp_path
         wait_until(lambda: broker.payloads("perceptd/node/command/x/result") == [b"answer"], "answers too")
         assert broker.payloads("perceptd/node/front/event") == []
         broker.cut()
-        wait_until(lambda: ours.status()["reconnects"] == 1, "connected again")
+        wait_until(lambda: ours.status()["reconnects"] >= 1, "connected again")
         quota.count = 0
         wait_until(lambda: len(broker.payloads("perceptd/node/front/event")) == 30, "all events")
         wait_until(lambda: ours.status()["outbox"]["stored"] == 0, "removed")

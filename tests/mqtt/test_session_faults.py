@@ -18,7 +18,7 @@ from daemon.config.mqtt import MqttConfig
 from daemon.mqtt.broker.waits import Waits
 from daemon.mqtt.send_queue import MAX_QOS0, MAX_QOS1
 from daemon.mqtt.session import Session
-from tests.helpers.mosquitto import Mosquitto, Subscriber, free_port, wait_until
+from tests.helpers.mosquitto import WAIT_S, Mosquitto, Subscriber, free_port, wait_until
 from tests.helpers.promised import PromisedTime
 from tests.mqtt.records import event
 from tests.mqtt.test_session import Texts, numbers, session
@@ -30,10 +30,10 @@ def test_a_hard_restart_of_the_broker_brings_everything_back(broker):
     front = Texts()
     with session(broker, {"front": front}) as ours:
         ours.publish("health", b"well", retain=True)
-        wait_until(lambda: ours.status()["published"] == 2, "published")
+        wait_until(lambda: ours.status()["published"] >= 2, "published")
         broker.restart()
         with Subscriber(broker) as subscriber:
-            wait_until(lambda: ours.status()["reconnects"] == 1, "reconnected")
+            wait_until(lambda: ours.status()["reconnects"] >= 1, "reconnected")
             assert subscriber.wait_for("perceptd/node/availability") == [b"online"]
             assert subscriber.wait_for("perceptd/node/health") == [b"well"]
         with Subscriber(broker) as late:
@@ -58,7 +58,7 @@ def test_without_a_broker_events_wait_in_order_and_recognitions_are_dropped(brok
         wait_until(lambda: ours.status()["outbox"]["stored"] == count, "all on disk")
         broker.start()
         with Subscriber(broker) as subscriber:
-            assert ours.publish("front/recognition", b"waited", wait_s=15.0)
+            assert ours.publish("front/recognition", b"waited", wait_s=WAIT_S)
             assert subscriber.wait_for("perceptd/node/front/state") == [b"new"]
         wait_until(lambda: ours.status()["outbox"]["stored"] == 0, "everything acknowledged and removed")
         assert ours.status()["dropped"] == {"recognition_not_connected": 2}
@@ -88,13 +88,13 @@ def test_what_the_broker_has_not_taken_is_sent_by_the_next_run_in_order(broker, 
 
 def test_events_on_the_way_when_the_broker_dies_arrive_at_least_once(broker):
     with session(broker) as ours:
-        wait_until(lambda: ours.status()["published"] == 1, "online published")
+        wait_until(lambda: ours.status()["published"] >= 1, "online published")
         broker.freeze()
         for number in range(100):
             assert ours.publish_event("front/event", event(number))
         broker.restart()
         with Subscriber(broker) as subscriber:
-            wait_until(lambda: ours.status()["published"] == 102, "all acknowledged")
+            wait_until(lambda: ours.status()["published"] >= 102, "all acknowledged")
             got = numbers(subscriber.payloads("perceptd/node/front/event"))
             distinct = list(dict.fromkeys(got))
             assert distinct == sorted(distinct)
@@ -105,14 +105,14 @@ def test_what_a_frozen_broker_does_not_take_is_bounded_and_counted(broker):
     with session(broker) as ours:
         wait_until(lambda: ours.connected, "connected")
         broker.freeze()
-        taken = 0
-        while ours.publish("front/recognition", bytes(65_536), wait_s=0.3):
-            taken += 1
-        assert taken >= MAX_QOS0
-        assert not ours.publish("front/recognition", b"r")
-        assert ours.status()["dropped"] == {"recognition_backlog": 2}
+        taken: list[bool] = []
+        # on a busy machine one is refused while the broker's buffers have room
+        while taken[-3:] != [False] * 3:
+            taken.append(ours.publish("front/recognition", bytes(65_536), wait_s=0.3))
+        assert taken.count(True) >= MAX_QOS0
+        assert ours.status()["dropped"] == {"recognition_backlog": taken.count(False)}
         broker.thaw()
-        assert ours.publish("front/recognition", b"r", wait_s=15.0)
+        assert ours.publish("front/recognition", b"r", wait_s=WAIT_S)
 
 
 def test_the_will_says_offline_when_the_process_is_killed(broker, tmp_path):
@@ -154,7 +154,7 @@ def test_stop_keeps_its_deadline_before_a_frozen_broker_and_the_will_speaks(brok
     with Subscriber(broker) as subscriber:
         ours = Session(MqttConfig(port=broker.port), "node", tmp_path)
         ours.start({})
-        wait_until(lambda: ours.status()["published"] == 1, "online published")
+        wait_until(lambda: ours.status()["published"] >= 1, "online published")
         broker.freeze()
         for number in range(30):
             ours.publish_event("front/event", event(number))
@@ -217,11 +217,11 @@ def test_a_refused_login_is_explained_once_and_the_password_stays_secret(caplog,
 
 def test_a_broker_that_freezes_is_noticed_by_keepalive_and_found_again(broker):
     with session(broker, keepalive_s=5) as ours:
-        wait_until(lambda: ours.status()["published"] == 1, "online published")
+        wait_until(lambda: ours.status()["published"] >= 1, "online published")
         broker.freeze()
         wait_until(lambda: not ours.connected, "noticed")
         broker.thaw()
-        wait_until(lambda: ours.status()["reconnects"] == 1, "connected again")
+        wait_until(lambda: ours.status()["reconnects"] >= 1, "connected again")
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_a_broker_that_freezes_is_noticed_by_keepalive_and_found_again(broker):
 )
 def test_what_is_not_an_mqtt_5_broker_is_tried_again_and_harms_nothing(answer, caplog, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10.0)
+        server.settimeout(60)
         ours = Session(MqttConfig(port=server.getsockname()[1]), "node", tmp_path)
         ours.start({})
         for _ in range(2):
@@ -299,7 +299,7 @@ def test_mosquitto_sub_of_either_version_reads_everything(broker, version):
             heard = [reader.stdout.readline()]  # it is subscribed, for it gets what is retained
             ours.publish("health", b"well", retain=True, qos=1)
             ours.publish_event("front/event", event(7))
-            ours.publish("front/recognition", b"seen", wait_s=5.0)
+            ours.publish("front/recognition", b"seen", wait_s=WAIT_S)
             ours.publish("front/state", b"state", retain=True, qos=1)
             while len(heard) < 5:
                 heard.append(reader.stdout.readline())

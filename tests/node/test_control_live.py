@@ -64,14 +64,16 @@ def test_pause_closes_devices_ends_open_events_and_survives_a_restart(
         count = len(parsed(node.subscriber.heard, "recognition"))
         node.broker.publish(f"perceptd/{node.name}/s/text", b"seven")
         assert daemon.stop() == 0
+        node.subscriber.wait_offline(node.name)
         assert len(parsed(node.subscriber.heard, "recognition")) == count
         assert parsed(node.subscriber.heard, "state")[-1]["label"] is None
+        node.subscriber.heard.clear()
     with DaemonProcess(config(node.name), tmp_path) as daemon:
-        wait_until(lambda: node.health()["process"]["uptime_s"] < 5 and node.state() == "paused", "still closed")
+        wait_until(lambda: node.state() == "paused", "still closed")
         node.send("resume")
         assert node.answer("resume")["ok"] is True
         wait_until(lambda: node.state() == "healthy", "open again")
-        wait_until(lambda: len(parsed(node.subscriber.heard, "recognition")) > count, "recognised again")
+        wait_until(lambda: parsed(node.subscriber.heard, "recognition"), "recognised again")
         assert daemon.stop() == 0
 
 
@@ -104,7 +106,7 @@ def test_a_command_that_cannot_be_obeyed_is_refused_with_a_reason(
         assert "battery staple" not in json.dumps(described)
         assert described["versions"]["perceptd"]
         wait_until(lambda: node.health()["mqtt"]["dropped"].get("command_retained") == 1, "the retained one ignored")
-        assert node.state() == "healthy"
+        wait_until(lambda: node.state() == "healthy", "it goes on")
         assert daemon.stop() == 0
 
 
@@ -216,7 +218,7 @@ def test_a_part_of_another_camera_is_recognised_and_closed_with_it(
         node.send("camera", b'{"stream": "yard", "on": false}')
         assert node.answer("camera")["ok"] is True
         wait_until(lambda: part_state() == waits, "the part waits")
-        assert node.health()["status"] == "ok"
+        wait_until(lambda: node.health()["status"] == "ok", "all is well")
         count = recognised("part")
         node.send("camera", b'{"stream": "yard", "on": true}')
         wait_until(lambda: recognised("part") > count, "it recognises again")

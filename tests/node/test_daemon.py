@@ -86,7 +86,7 @@ def replayed(settings: dict, directory: Path, broker: Mosquitto) -> list[Heard]:
     with Subscriber(broker, f"{base}/#") as subscriber:
         with DaemonProcess(settings, directory) as daemon:
             assert daemon.wait(60) == 0
-        wait_until(lambda: subscriber.payloads(f"{base}/availability")[-1:] == [b"offline"], "offline")
+        subscriber.wait_offline(settings["node"])
         return subscriber.heard
 
 
@@ -120,14 +120,14 @@ def test_a_recording_that_is_cut_off_ends_the_daemon_with_exit_code_65(
     settings = config(f"cut_{pace}", file=str(tmp_path / "cut.mp4"), loop=False, pace=pace)
     with Subscriber(broker, f"perceptd/{settings['node']}/#") as subscriber:
         with DaemonProcess(settings, tmp_path) as daemon:
-            assert daemon.wait(30) == 65
+            assert daemon.wait(60) == 65
         assert "cut.mp4: the file is cut off: its last part is incomplete" in daemon.log
         assert "Traceback" not in daemon.log
         if not is_played:
             # the daemon ends at once: on a busy machine before it is connected to the broker
             assert "s/replay: delivers" not in daemon.log
             return
-        wait_until(lambda: parsed(subscriber.heard, "health")[-1:], "health")
+        subscriber.wait_offline(settings["node"])
         health = parsed(subscriber.heard, "health")[-1]["streams"]["s"]
     assert health["sources"]["replay"]["state"] == "ended"
     assert health["inputs"]["image"]["captured"] > 60
@@ -147,9 +147,10 @@ def test_a_live_replay_publishes_recognitions_with_shares_and_ends_its_events_at
             lambda: started <= {e["label"] for e in parsed(subscriber.heard, "event") if e["phase"] == "start"},
             "events of both labels",
         )
+        subscriber.wait_for("perceptd/live/health")
         wait_until(lambda: parsed(subscriber.heard, "health")[-1]["mqtt"]["connected"], "health with a broker")
         assert daemon.stop() == 0
-        wait_until(lambda: subscriber.payloads("perceptd/live/availability")[-1:] == [b"offline"], "offline")
+        subscriber.wait_offline("live")
         for recognition in parsed(subscriber.heard, "recognition"):
             best = recognition["labels"][0]
             assert best["label"] == recognition["label"]
@@ -174,6 +175,7 @@ def test_it_runs_without_a_broker_and_counts_the_messages_dropped_meanwhile(
         with late, Subscriber(late, "perceptd/patient/#") as subscriber:
             wait_until(lambda: subscriber.payloads("perceptd/patient/availability") == [b"online"], "online")
             wait_until(lambda: parsed(subscriber.heard, "recognition"), "recognitions")
+            subscriber.wait_for("perceptd/patient/health")
             wait_until(
                 lambda: parsed(subscriber.heard, "health")[-1]["mqtt"]["dropped"].get("recognition_not_connected"),
                 "dropped messages are counted",
@@ -197,6 +199,7 @@ def test_a_missing_camera_does_not_stop_other_streams(
         camera = health()["streams"]["gone"]["sources"]["camera"]
         assert "***@127.0.0.1:9" in camera["reason"] or "127.0.0.1" in camera["reason"]
         assert daemon.stop() == 0
+        subscriber.wait_offline("partly")
         assert "s3cret" not in daemon.log
         assert not any(b"s3cret" in message.payload for message in subscriber.heard)
 
@@ -213,7 +216,7 @@ def test_a_config_that_cannot_be_used_is_refused_with_exit_code_78(
     tmp_path: Path, config: Callable[..., dict], changes: dict, expected: str
 ) -> None:
     with DaemonProcess({**config("refused"), **changes}, tmp_path) as daemon:
-        assert daemon.wait(20) == 78
+        assert daemon.wait(60) == 78
         assert expected in daemon.log
         assert "Traceback" not in daemon.log
 

@@ -11,7 +11,7 @@ import pytest
 
 from daemon.sources.container import read_sound
 from tests.helpers.daemon import ROOT, DaemonProcess
-from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
+from tests.helpers.mosquitto import Mosquitto, Subscriber
 
 DIGITS = ROOT / "models" / "digits"
 FPS, RATE_HZ = 15, 8000
@@ -80,7 +80,7 @@ def played(clip: Path, directory: Path, broker: Mosquitto, gates: dict) -> tuple
     with Subscriber(broker, f"{base}/#") as subscriber:
         with DaemonProcess(settings, directory) as daemon:
             assert daemon.wait(60) == 0
-        wait_until(lambda: subscriber.payloads(f"{base}/availability")[-1:] == [b"offline"], "offline")
+        subscriber.wait_offline(directory.name)
         events = [json.loads(payload) for payload in subscriber.payloads(f"{base}/s/event")]
         health = json.loads(subscriber.payloads(f"{base}/health")[-1])
     return [(event["phase"], event["label"]) for event in events], health["streams"]["s"]["inputs"]

@@ -100,6 +100,7 @@ def test_events_of_a_replay_are_kept_and_their_snapshots_are_published_until_tha
         with DaemonProcess(settings, tmp_path) as daemon:
             wait_until(lambda: "history" in threads(daemon), "the thread runs")
             assert daemon.wait(60) == 0
+        subscriber.wait_offline("kept")
         events = kept(history_of(tmp_path))
         assert [(event.label, event.ended_by) for event in events] == [
             *[("dark", "other"), ("bright", "other"), ("dark", "other"), ("bright", "stopped")]
@@ -135,6 +136,7 @@ def test_events_of_a_replay_are_kept_and_their_snapshots_are_published_until_tha
             wait_until(lambda: subscriber.payloads(topic)[-1] == b"", "the picture is gone from the broker")
             assert "history" not in threads(daemon)
             assert daemon.stop() == 0
+        subscriber.wait_offline("kept")
         assert json.loads(subscriber.payloads(health)[-1])["history"]["enabled"] is False
         assert json.loads((tmp_path / "state" / "snapshots.json").read_text())["streams"] == []
         assert kept(history_of(tmp_path)) == events
@@ -192,7 +194,7 @@ def test_a_full_disk_stops_the_keeping_but_not_the_recognising(
         wait_until(lambda: told()["problem"] is None, "the disk has room")
         begun = told()["events"]
         wait_until(lambda: told()["events"] > begun, "events are kept again")
-        assert latest(subscriber, "perceptd/full/health")["status"] == "ok"
+        wait_until(lambda: latest(subscriber, "perceptd/full/health")["status"] == "ok", "all is well")
         # those of before may have been lost with the disk
         complete = set(history.glob("clips/*.mp4"))
         wait_until(lambda: set(history.glob("clips/*.mp4")) - complete, "a clip is complete")
@@ -299,4 +301,4 @@ def test_the_clip_of_a_network_camera_is_what_it_sent_with_its_sound(
             20 * event.clip.duration_s, abs=5
         )
         assert event.snapshot_bytes
-        assert subscriber.payloads("perceptd/real/hall/event")
+        subscriber.wait_for("perceptd/real/hall/event")

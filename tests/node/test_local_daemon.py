@@ -225,7 +225,7 @@ def test_hostile_clients_leave_the_daemon_untouched(client: LocalClient, running
 
 def connected(path: str) -> socket.socket:
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    made.settimeout(10)
+    made.settimeout(60)
     made.connect(path)
     return made
 
@@ -266,7 +266,7 @@ def test_the_daemon_stops_in_time_while_somebody_follows(client: LocalClient, ru
     reader = threading.Thread(target=follow_until_end, args=(client, ended))
     reader.start()
     assert running.stop() == 0
-    reader.join(10)
+    reader.join(60)
     assert ended.is_set()
     assert not daemon_socket(running).exists()
 

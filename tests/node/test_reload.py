@@ -42,9 +42,10 @@ class Service:
         topic = f"perceptd/{self.node}/{stream}/recognition"
         self.subscriber.wait_for(topic, len(self.subscriber.payloads(topic)) + 3)
 
-    def wait_for_reload(self) -> None:
-        """Wait until another node runs: each has an instance of its own."""
+    def reload_and_wait(self) -> None:
+        """Reload, and wait until another node runs: each has an instance of its own."""
         before = self.health()["instance"]
+        self.reload()
         wait_until(lambda: self.health()["instance"] != before, "another node")
 
     def started(self) -> list[str]:
@@ -97,8 +98,7 @@ def test_a_good_config_is_used_in_the_same_process_and_a_bad_one_is_refused(
         assert "the config cannot be used, the daemon goes on with the one of before: " in daemon.log
         wait_until(lambda: "bright" in running.started(), "an event that lasts")
         daemon.write({**settings, "log_level": "warning", "streams": {"door": stream}})
-        running.reload()
-        running.wait_for_reload()
+        running.reload_and_wait()
         running.wait_for_recognitions("door")
         assert running.health()["reload_problem"] is None
         assert list(running.health()["streams"]) == ["door"]
@@ -118,7 +118,8 @@ def test_a_node_that_cannot_be_started_now_is_started_later(tmp_path: Path, brok
         wait_until(lambda: refused in running.daemon.log, "there is no room for a thread")
         running.daemon.process.send_signal(signal.SIGUSR2)
         running.wait_for_recognitions()
-        assert running.health()["status"] == "ok"
+        # what comes late on a busy machine makes it degraded for a while
+        wait_until(lambda: running.health()["status"] == "ok", "all is well")
         assert running.health()["process"]["system_errors"] > 0
         assert running.daemon.stop() == 0
 
@@ -135,11 +136,12 @@ def test_signals_in_quick_succession_are_all_obeyed(tmp_path: Path, broker: Mosq
         daemon.write({**settings, "streams": {"door": settings["streams"]["s"]}})
         running.reload()  # the check that runs may have read the config of before
         running.wait_for_recognitions("door")
+        checks = daemon.log.count("reading the config again")
         running.reload()
-        wait_until(lambda: is_checking(daemon), "the config is checked once more")
+        wait_until(lambda: daemon.log.count("reading the config again") > checks, "the config is checked once more")
         assert daemon.stop() == 0
         assert daemon.log.count("beginning again with the changed config") in (1, 2)
-        wait_until(lambda: subscriber.payloads("perceptd/often/availability")[-1:] == [b"offline"], "offline")
+        subscriber.wait_offline("often")
 
 
 def catches(pid: int, number: signal.Signals) -> bool:
@@ -159,7 +161,7 @@ def test_the_window_of_a_program_is_closed(tmp_path: Path, broker: Mosquitto, co
         subscriber.wait_for("perceptd/window/s/recognition", 3)
         os.close(window)
         assert daemon.wait(60) == 0
-        wait_until(lambda: subscriber.payloads("perceptd/window/availability")[-1:] == [b"offline"], "offline")
+        subscriber.wait_offline("window")
         assert "stopping" in daemon.log
 
 

@@ -111,6 +111,7 @@ def test_an_rtsp_camera_is_recognised_by_picture_and_sound(tmp_path: Path, broke
                 "recognitions of picture and sound",
             )
             assert daemon.stop() == 0
+            subscriber.wait_offline("camera")
             assert not any(b"s3cret" in message.payload for message in subscriber.heard)
             assert "s3cret" not in daemon.log
 
@@ -139,6 +140,7 @@ def test_the_option_microphone_replaces_the_recording(
         recognitions = parsed(subscriber.heard, "recognition")
         assert {tuple(recognition["modalities"]) for recognition in recognitions} == {("audio",)}
         assert daemon.stop() == 0
+        subscriber.wait_offline("listener")
         assert set(parsed(subscriber.heard, "health")[-1]["streams"]["demo"]["sources"]) == {"microphone"}
 
 

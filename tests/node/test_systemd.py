@@ -107,7 +107,7 @@ def test_it_is_ready_once_every_source_delivers_and_feeds_the_watchdog(tmp_path:
     environment = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "6000000", "WATCHDOG_PID": "1"}
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(address)
-        manager.settimeout(5)
+        manager.settimeout(60)
         loop = Heartbeat("loop")
         service = Service(Notifier.from_environment(environment), lambda: [loop])
         assert environment == {}
@@ -140,7 +140,7 @@ def test_a_reload_is_reported_and_the_service_is_ready_again_once_its_config_is_
     address = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(address)
-        manager.settimeout(5)
+        manager.settimeout(60)
         service = Service(Notifier(address), list)
         service.look({}, {}, ProcessorShare(), streams=1, connected=True)
         assert [manager.recv(1000) for _ in range(2)] == [b"STATUS=recognising: 1 stream", b"READY=1"]
@@ -163,7 +163,7 @@ def test_a_loop_that_has_ended_triggers_the_watchdog(tmp_path: Path) -> None:
     thread.join()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(address)
-        manager.settimeout(5)
+        manager.settimeout(60)
         service = Service(Notifier(address, 6.0), lambda: [loop])
         processor = ProcessorShare(runnable=lambda: 0)
 
@@ -186,7 +186,7 @@ def test_the_watchdog_interval_is_lengthened_and_restored(tmp_path: Path) -> Non
     address = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(address)
-        manager.settimeout(5)
+        manager.settimeout(60)
         notifier = Notifier.from_environment({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "6000000"})
         notifier.wait_as_usual()
         notifier.wait_longer(90)

@@ -25,7 +25,7 @@ from tests.helpers.webserver import Fault, WebServer
 from tests.node import test_daemon
 from tests.node.test_daemon import parsed
 
-pytestmark = pytest.mark.campaign("live-updates", part=9)
+pytestmark = pytest.mark.campaign("live-updates", part=6)
 
 Config = Callable[..., dict]
 config, material = test_daemon.config, test_daemon.material
@@ -82,6 +82,14 @@ class Device:
         candidates = [payload["candidate"] for payload in parsed(self.subscriber.heard, "models")]
         return list(dict.fromkeys(candidate["stage"] for candidate in candidates if candidate))
 
+    def active(self) -> str | None:
+        """Return the id of the active bundle, as it is published; None before anything is."""
+        return (self.models().get("active") or {}).get("id")
+
+    def is_on_probation(self) -> bool:
+        """Return whether the candidate is on probation, as it is published."""
+        return (self.models().get("candidate") or {}).get("stage") == "probation"
+
     def is_at(self, stage: str) -> bool:
         """Return whether the stored state is in this stage."""
         try:
@@ -136,7 +144,7 @@ def test_a_new_version_is_installed_while_the_node_recognises_and_no_frame_is_lo
         device.send("models_install", version="1.3.0")
         wait_until(lambda: NEW in device.recognised_by(), "the new bundle recognises")
         device.wait_for_recognitions(NEW)
-        assert device.models()["candidate"]["stage"] == "probation"
+        wait_until(device.is_on_probation, "it is published that the new bundle is on probation")
         assert device.models()["active"] == {
             "id": NEW,
             "name": "brightness",
@@ -148,6 +156,7 @@ def test_a_new_version_is_installed_while_the_node_recognises_and_no_frame_is_lo
         assert device.stages() == [stage for stage in STAGES if stage in device.stages()]
         assert {"resolve", "check", "selftest", "probation"} <= set(device.stages())
         assert daemon.stop() == 0
+    device.subscriber.wait_offline(device.node)
     recognitions = parsed(device.subscriber.heard, "recognition")
     bundles = [recognition["bundle"] for recognition in recognitions]
     assert bundles == sorted(bundles)
@@ -174,7 +183,7 @@ def test_a_new_version_is_confirmed_after_500_moments(device: Device) -> None:
     with device.run() as daemon:
         wait_until(device.models, "it runs and is paused")
         device.send("models_install", version="1.3.0")
-        wait_until(lambda: device.models()["active"]["id"] == NEW, "it takes over", timeout_s=30)
+        wait_until(lambda: device.active() == NEW, "it takes over")
         device.send("resume")
         wait_until(device.result, "the probation ends", timeout_s=120)
         assert device.result() | {"time": ""} == {
@@ -199,17 +208,18 @@ def test_an_installed_bundle_survives_a_restart_and_rollback_restores_the_previo
         device.send("models_install", version="1.3.0")
         wait_until(lambda: NEW in device.recognised_by(), "the new bundle recognises")
         assert daemon.stop() == 0
+    device.subscriber.wait_offline(device.node)
+    device.subscriber.heard.clear()
     with device.run(SERVICE) as daemon:
-        wait_until(lambda: device.health().get("process", {}).get("uptime_s", 99) < 5, "it has started again")
         device.wait_for_recognitions(NEW)
         wait_until(lambda: device.has_open_event("bright"), "an event that lasts")
         daemon.process.send_signal(signal.SIGHUP)
         wait_until(lambda: "beginning again with the changed config" in daemon.log, "the config is read again")
         wait_until(lambda: "reload" in device.ended_by(), "the open event ends")
         device.wait_for_recognitions(NEW)
-        assert device.models()["candidate"]["stage"] == "probation"
+        wait_until(device.is_on_probation, "it is on probation")
         device.send("models_rollback")
-        wait_until(lambda: device.models()["active"]["id"] == OLD, "the built-in bundle is back")
+        wait_until(lambda: device.active() == OLD, "the built-in bundle is back")
         device.wait_for_recognitions(OLD)
         refused = device.models()["refused"]
         assert [(entry["bundle"], entry["stage"]) for entry in refused] == [(NEW, "switch")]
@@ -245,7 +255,7 @@ def test_newer_versions_are_installed_automatically_unless_pinned(device: Device
         device.send("models_pin", on=False)
         wait_until(lambda: not device.models()["pinned"], "it is not pinned any more")
         device.send("models_check")
-        wait_until(lambda: NEW in device.recognised_by(), "the new bundle recognises", timeout_s=30)
+        wait_until(lambda: NEW in device.recognised_by(), "the new bundle recognises")
         assert daemon.stop() == 0
 
 
@@ -256,7 +266,7 @@ def test_a_damaged_built_in_bundle_does_no_harm_while_another_is_active(device: 
     with device.run() as daemon:
         wait_until(lambda: OLD in device.recognised_by(), "it recognises")
         device.send("models_install", version="1.3.0")
-        wait_until(lambda: NEW in device.recognised_by(), "the new bundle recognises", timeout_s=30)
+        wait_until(lambda: NEW in device.recognised_by(), "the new bundle recognises")
         assert daemon.stop() == 0
     (built_in / "bundle.yaml").write_bytes(b"")
     with device.run() as daemon:
@@ -266,7 +276,7 @@ def test_a_damaged_built_in_bundle_does_no_harm_while_another_is_active(device: 
     for slot in device.slots():
         (slot / "head.tflite").write_bytes(bytes(100))
     with device.run() as daemon:
-        assert daemon.wait(30) == EXIT_REFUSED
+        assert daemon.wait(60) == EXIT_REFUSED
         assert "head.tflite is damaged" in daemon.log
 
 
@@ -275,11 +285,11 @@ def test_a_mistake_in_the_config_does_not_remove_the_installed_bundle(device: De
     with device.run() as daemon:
         wait_until(lambda: OLD in device.recognised_by(), "it recognises")
         device.send("models_install", version="1.3.0")
-        wait_until(lambda: NEW in device.recognised_by(), "the new bundle recognises", timeout_s=30)
+        wait_until(lambda: NEW in device.recognised_by(), "the new bundle recognises")
         assert daemon.stop() == 0
     device.settings["streams"]["s"]["events"] = {"thresholds": {"brihgt": {"start": 0.9, "end": 0.5}}}
     with device.run() as daemon:
-        assert daemon.wait(30) == EXIT_REFUSED
+        assert daemon.wait(60) == EXIT_REFUSED
         assert f"thresholds.brihgt: {NEW} makes no event of it" in daemon.log
     del device.settings["streams"]["s"]["events"]
     with device.run() as daemon:
@@ -294,7 +304,7 @@ def test_a_bundle_that_uses_nothing_a_stream_captures_is_refused(device: Device)
     with device.run() as daemon:
         wait_until(lambda: OLD in device.recognised_by(), "it recognises")
         device.send("models_install", version="1.3.0")
-        wait_until(device.result, "it is refused", timeout_s=30)
+        wait_until(device.result, "it is refused")
         assert device.result()["stage"] == "switch"
         assert device.result()["reason"] == f"streams.s: captures nothing that the bundle {NEW} uses"
         device.wait_for_recognitions()
@@ -329,12 +339,13 @@ def test_a_bad_bundle_is_refused_and_the_active_one_goes_on(
     with device.run() as daemon:
         wait_until(lambda: OLD in device.recognised_by(), "it recognises")
         device.send("models_install", version="1.3.0")
-        wait_until(device.result, "it is refused", timeout_s=30)
+        wait_until(device.result, "it is refused")
         assert (device.result()["ok"], device.result()["stage"]) == (False, stage)
         assert "\n" not in device.result()["reason"]
-        assert device.models()["active"]["id"] == OLD
+        assert device.active() == OLD
         device.wait_for_recognitions()
         assert daemon.stop() == 0
+    device.subscriber.wait_offline(device.node)
     assert set(device.recognised_by()) == {OLD}
 
 
@@ -343,7 +354,7 @@ def test_the_third_start_during_probation_restores_the_old_bundle(device: Device
     with device.run() as daemon:
         wait_until(lambda: OLD in device.recognised_by(), "it recognises")
         device.send("models_install", version="1.3.0")
-        wait_until(lambda: device.models()["active"]["id"] == NEW, "it takes over", timeout_s=30)
+        wait_until(lambda: device.active() == NEW, "it takes over")
         daemon.process.kill()
         daemon.process.wait()
     for _ in range(2):
@@ -352,7 +363,7 @@ def test_the_third_start_during_probation_restores_the_old_bundle(device: Device
             daemon.process.kill()
             daemon.process.wait()
     with device.run() as daemon:
-        wait_until(lambda: device.models()["active"]["id"] == OLD, "the old one is back")
+        wait_until(lambda: device.active() == OLD, "the old one is back")
         device.wait_for_recognitions()
         assert "3 times" in device.models()["refused"][0]["reason"]
         assert daemon.stop() == 0
@@ -366,7 +377,7 @@ def test_killed_in_any_stage_it_starts_again_and_completes_the_installation(devi
             device.wait_for_recognitions()
             if stage == "resolve":
                 device.send("models_install", version="1.3.0")
-            wait_until(partial(device.is_at, stage), f"it comes to {stage}", timeout_s=30)
+            wait_until(partial(device.is_at, stage), f"it comes to {stage}")
             daemon.process.send_signal(signal.SIGKILL)
             daemon.process.wait()
     with device.run() as daemon:
@@ -379,7 +390,7 @@ def test_a_bundle_with_other_modalities_restarts_the_node_with_its_sources(devic
     with device.run() as daemon:
         wait_until(lambda: OLD in device.recognised_by(), "it recognises")
         device.send("models_install", version="1.3.0")
-        wait_until(lambda: NEW in device.recognised_by(), "the new bundle recognises", timeout_s=30)
+        wait_until(lambda: NEW in device.recognised_by(), "the new bundle recognises")
         assert device.result() == {}, "the old bundle's moments do not count in its probation"
         wait_until(lambda: recognises_text(device), "text is recognised too")
         device.wait_for_recognitions(NEW)

@@ -125,7 +125,7 @@ def test_pausing_the_view_closes_the_view_alone(place: Place) -> None:
     place.sees("yard")
     place.turn("garage", Switch())
     place.sees("garage")
-    assert place.camera("garage")[0] == "healthy"
+    wait_until(lambda: place.camera("garage")[0] == "healthy", "it is well")
 
 
 @pytest.mark.parametrize("switch", [Switch(paused=True), Switch(blind=True)])

@@ -22,7 +22,7 @@ class StuckEncoder:
 
     def encode(self, item: object) -> Embedding:
         self.started.set()
-        self._release.wait(30)
+        self._release.wait(60)
         raise RuntimeError("odd")
 
 
@@ -36,7 +36,7 @@ def test_stuck_encoders_are_left_behind_and_failures_counted(
     encoders.start()
     for modality in MODALITIES:
         encoders.offer("s", modality, "item", done.append, counters[modality])
-        assert stuck[modality].started.wait(10)
+        assert stuck[modality].started.wait(60)
     encoders.close(0.3)
     assert caplog.text.count("left behind") == 3
     release.set()
@@ -50,7 +50,7 @@ def test_of_several_encoders_only_the_one_that_hangs_is_left_behind(caplog: pyte
     pool = EncoderPool({"people": [stuck], "scene": [quick]}, {"people": "image", "scene": "image"})
     pool.start()
     pool.offer("s", "people", "item", done.append, Counters())
-    assert stuck.started.wait(10)
+    assert stuck.started.wait(60)
     pool.close(0.3)
     release.set()
     (line,) = caplog.messages
@@ -68,7 +68,7 @@ class GatedEncoder:
 
     def encode(self, item: int) -> Embedding:
         self.got += 1
-        assert self._gate.acquire(timeout=10)
+        assert self._gate.acquire(timeout=60)
         return Embedding("image", np.zeros(1, np.float32), item, item)
 
 

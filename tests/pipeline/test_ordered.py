@@ -141,7 +141,7 @@ def test_it_stops_waiting_for_encoders_that_hang_when_the_daemon_stops() -> None
     source.join(0.2)
     assert source.is_alive(), "it waits as long as the daemon runs"
     stop.set()
-    source.join(10)
+    source.join(60)
     assert not source.is_alive()
 
 

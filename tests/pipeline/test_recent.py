@@ -78,6 +78,19 @@ def test_a_picture_that_cannot_be_converted_is_left_out(ring: RecentInput) -> No
     assert within(ring, 0, 2, Frame) == [1]
 
 
+def test_what_does_not_change_from_picture_to_picture_is_held_once(ring: RecentInput) -> None:
+    colours = np.full((8, 8), 128, np.uint8)
+    # the third picture is brighter, and the last one is BGR
+    for at_s, brightness in enumerate((90, 90, 91, 91)):
+        luma = np.full((8, 8), brightness, np.uint8)
+        ring.add(Frame((luma, colours.copy(), colours.copy()), START_NS + at_s * NS_PER_S))
+    ring.add(frame(4))
+    pictures = [item for item in ring.window(START_NS, START_NS + 5 * NS_PER_S).items if isinstance(item, Frame)]
+    assert [int(picture.planes[0].flat[0]) for picture in pictures] == [90, 90, 91, 91, 0]
+    assert seconds([*pictures]) == [0, 1, 2, 3, 4]
+    assert [len({id(picture.planes[index]) for picture in pictures[:4]}) for index in range(3)] == [2, 1, 1]
+
+
 def test_what_is_older_than_twenty_seconds_goes_of_every_modality(ring: RecentInput) -> None:
     ring.add(frame(0))
     ring.add(Line("early", START_NS))

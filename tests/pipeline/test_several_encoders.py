@@ -180,7 +180,7 @@ class Held:
 
     def encode(self, item: Frame) -> Embedding:
         self.begun += 1
-        assert self.gate.acquire(timeout=30)
+        assert self.gate.acquire(timeout=60)
         return Embedding(self.name, np.array([1, -1], np.float32), item.captured_ns, item.captured_ns)
 
 
@@ -275,7 +275,7 @@ def test_a_switch_between_formats_mixes_no_embeddings_and_threads_of_other_names
     order = [(recogniser, "people"), (other, "image"), (recogniser, "people"), (other, "image")]
     for number, (bundle, encoder) in enumerate(order):
         if number:
-            assert rig.switch(bundle).has_switched.wait(5)
+            assert rig.switch(bundle).has_switched.wait(60)
         rig.flow.deliver(frame(at_ns := monotonic_ns()))
         wait_until(lambda at_ns=at_ns, encoder=encoder: at_ns in rig.recognised(encoder), "the bundle recognises")
     rig.close()
@@ -300,7 +300,7 @@ def test_what_is_being_encoded_at_a_switch_is_recognised_before_the_next_bundle(
     rig.flow.deliver(frame(after_ns := monotonic_ns()))
     wait_until(lambda: rig.senses["image"].encoded == 1, "the next bundle has encoded")
     people.gate.release()
-    assert old.has_switched.wait(5)
+    assert old.has_switched.wait(60)
     rig.close()
     assert [(name, set(ends)) for name, ends in rig.moments[-2:]] == [
         ("corner", {"scene", "people"}),

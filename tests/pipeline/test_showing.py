@@ -182,7 +182,7 @@ class Held:
 
     def encode(self, item: Line) -> Embedding:
         self.begun.append(item.text)
-        self.release.wait(20)
+        self.release.wait(60)
         return Embedding("words", np.ones(1, np.float32), item.captured_ns, item.captured_ns)
 
 
@@ -200,8 +200,8 @@ def test_live_input_waits_for_one_input_of_a_window_at_most(tmp_path: Path, corn
     for text in ("live 0", "live 1"):
         pool.offer("door", "words", Line(text, monotonic_ns()), lambda embedding: done.set(), counters)
     held.release.set()
-    assert done.wait(20)
-    encoding.join(20)
+    assert done.wait(60)
+    encoding.join(60)
     pool.close(5)
     assert held.begun.index("live 0") == 1
     assert held.begun.index("live 1") <= 4

@@ -59,6 +59,6 @@ def test_threads_that_wait_are_not_runnable_and_those_that_compute_are(stop: thr
     stop.set()
     os.write(writer, b"x")
     for thread in [*blocked, busy]:
-        thread.join(10)
+        thread.join(60)
     os.close(reader)
     os.close(writer)

@@ -53,18 +53,18 @@ def test_a_loop_goes_on_after_errors_of_the_operating_system(
 ) -> None:
     before = system_errors.total
     loop = Loop(error, error)
-    assert loop.runs.wait(30)
+    assert loop.runs.wait(60)
     assert system_errors.total == before + 2
     assert f"loop: {type(error).__name__}: {error}; the loop goes on" in caplog.text
     loop.closed.set()
-    assert loop.thread.join(30)
+    assert loop.thread.join(60)
     assert loop.heartbeat.snapshot().alive, "a loop that has ended as it should is no trouble"
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_loop_that_another_error_ends_is_not_alive() -> None:
     loop = Loop(ValueError("a fault of the program"))
-    assert loop.thread.join(30)
+    assert loop.thread.join(60)
     wait_until(lambda: not loop.heartbeat.snapshot().alive, "the heartbeat shows it")
 
 
@@ -74,7 +74,7 @@ def test_no_room_for_a_thread_is_an_error_of_the_operating_system() -> None:
         thread.start()
     assert thread.join(0), "a thread that was never started has ended"
     thread.start()
-    assert thread.join(30)
+    assert thread.join(60)
 
 
 def test_every_thread_of_the_daemon_runs_its_loop_this_way() -> None:

@@ -20,7 +20,7 @@ class Gate:
 
     def work(self, job: str, index: int) -> None:
         self.begun.release()
-        assert self.open.acquire(timeout=10)
+        assert self.open.acquire(timeout=60)
         self.done.append(job)
 
 
@@ -29,7 +29,7 @@ def test_the_oldest_of_a_full_queue_is_displaced() -> None:
     worker = Worker("test", gate.work, capacity=2)
     worker.start()
     assert worker.offer("s", "busy") == []
-    assert gate.begun.acquire(timeout=10)
+    assert gate.begun.acquire(timeout=60)
     assert [worker.offer("s", job) for job in ("a", "b", "c", "d")] == [[], [], ["a"], ["b"]]
     gate.open.release(10)
     assert worker.close(10)
@@ -41,7 +41,7 @@ def test_keys_take_turns() -> None:
     worker = Worker("test", gate.work, capacity=8)
     worker.start()
     worker.offer("loud", "busy")
-    assert gate.begun.acquire(timeout=10)
+    assert gate.begun.acquire(timeout=60)
     for index in range(3):
         worker.offer("loud", f"loud {index}")
     worker.offer("quiet", "quiet 0")
@@ -70,7 +70,7 @@ def test_close_reports_work_that_hangs() -> None:
     worker = Worker("test", gate.work, capacity=1)
     worker.start()
     worker.offer("s", "stuck")
-    assert gate.begun.acquire(timeout=10)
+    assert gate.begun.acquire(timeout=60)
     assert not worker.close(0.05)
     gate.open.release()
     assert worker.close(10)
@@ -128,7 +128,7 @@ def test_the_least_recently_served_key_is_next_and_displacing_keeps_its_place() 
     worker = Worker("test", gate.work, capacity=1)
     worker.start()
     worker.offer("a", "busy")
-    assert gate.begun.acquire(timeout=10)
+    assert gate.begun.acquire(timeout=60)
     for key in ("a", "b", "c", "seldom"):
         worker.offer(key, key)
     assert worker.offer("a", "a newer") == ["a"]
@@ -144,14 +144,14 @@ def test_bursts_that_always_come_in_the_same_order_are_shared_equally(keys: int,
     worker = Worker("test", gate.work, capacity=1)
     worker.start()
     worker.offer("first", "first")
-    assert gate.begun.acquire(timeout=10)
+    assert gate.begun.acquire(timeout=60)
     bursts, a_burst = 30, min(served, keys)
     for _ in range(bursts):
         for key in range(keys):
             worker.offer(str(key), str(key))
         for _ in range(a_burst):
             gate.open.release()
-            assert gate.begun.acquire(timeout=10)
+            assert gate.begun.acquire(timeout=60)
     shares = Counter(gate.done[1:])
     gate.open.release(keys + 2)
     assert worker.close(10)
@@ -166,7 +166,7 @@ def test_several_threads_work_for_one_key_at_once() -> None:
     worker.grow(3)
     for job in ("a", "b", "c"):
         assert worker.offer("s", job) == []
-        assert gate.begun.acquire(timeout=10)
+        assert gate.begun.acquire(timeout=60)
     assert [progress.snapshot().loop for progress in worker.heartbeats] == ["test", "test-2", "test-3"]
     gate.open.release(3)
     assert worker.close(10)
@@ -202,7 +202,7 @@ def test_a_job_that_waits_too_long_shows_that_only_the_newest_can_be_done() -> N
     worker = Worker("test", gate.work, capacity=8, patience_s=0.05)
     worker.start()
     worker.offer("s", "busy")
-    assert gate.begun.acquire(timeout=10)
+    assert gate.begun.acquire(timeout=60)
     assert [worker.offer("s", job) for job in ("a", "b")] == [[], []]
     assert worker.offer("other", "c") == []
     time.sleep(0.06)

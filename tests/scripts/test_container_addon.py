@@ -85,7 +85,7 @@ class House:
     def ask(self, machine: str, port: int, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
         """Ask the page of the add-on from a machine in its network."""
         with self.network.at(machine):
-            connection = http.client.HTTPConnection(ADDON, port, timeout=30)
+            connection = http.client.HTTPConnection(ADDON, port, timeout=60)
             try:
                 connection.request("GET", path, headers=headers)
                 answer = connection.getresponse()

@@ -1,13 +1,17 @@
 """The image of perceptd: two builds in two places, its signature, what it says of itself. Campaign `container`."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packages.image_archive import content_of
 from packages.source import commit
 
 from daemon import __version__
@@ -85,3 +89,19 @@ def test_the_image_says_what_it_is(podman: Engine, image: str) -> None:
     assert list(found["ExposedPorts"]) == ["8099/tcp"]
     assert found["Healthcheck"]["Test"][-2:] == ["daemon.cli.container", "health"]
     assert __version__ in image or Path(image).exists()
+
+
+def test_the_image_is_as_small_as_it_says(archive: Path) -> None:
+    unpacked, translated = 0, []
+    with tarfile.open(archive) as image:
+        (described,) = json.load(content_of(image, "manifest.json"))
+        for name in described["Layers"]:
+            with tarfile.open(fileobj=content_of(image, name)) as layer:
+                for member in layer:
+                    unpacked += member.size
+                    if re.match("usr/share/(locale|man|info)/.", member.name) and member.isreg():
+                        translated.append(member.name)
+    print(f"{archive.stat().st_size / 1e6:.0f} MB to load, {unpacked / 1e6:.0f} MB on the disk")
+    # a package that the Containerfile installs may bring a page, and the base none
+    assert len(translated) < 20, translated[:20]
+    assert (archive.stat().st_size, unpacked) < (200e6, 520e6), "docs/container.md says the size"

@@ -5,12 +5,13 @@ import re
 import signal
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.helpers.container import START_S, Engine, Options, is_healthy
+from tests.helpers.container import START_S, Engine, Options, Running, is_healthy
 from tests.helpers.container_broker import USER, ShippedBroker
 from tests.helpers.mosquitto import wait_until
 from tests.helpers.ports import free_port
@@ -26,11 +27,18 @@ STOP_S = 6.0
 
 def status_of(url: str) -> int:
     try:
-        with urllib.request.urlopen(url, timeout=20) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         error.close()
         return error.code
+
+
+def memory_of(container: Running) -> Iterator[str]:
+    """Yield what each process of a container is, and the memory that it takes, shared pages by their share."""
+    looking = 'for p in /proc/[0-9]*; do tr "\\0" " " <$p/cmdline; grep ^Pss: $p/smaps_rollup; done 2>/dev/null'
+    for command, size in re.findall(r"^(.+) Pss: +(\d+) kB$", container.run("sh", "-c", looking).stdout, re.MULTILINE):
+        yield f"{int(size) / 1000:.0f} MB  {command[:80]}"
 
 
 def test_it_recognises_tells_the_broker_shows_the_page_reloads_and_stops_in_time(
@@ -54,15 +62,16 @@ def test_it_recognises_tells_the_broker_shows_the_page_reloads_and_stops_in_time
         link = container.run("perceptd", "page", "--link").stdout.strip()
         assert link.startswith(f"{PAGE}link/")
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-        with opener.open(link, timeout=20) as answer:
+        with opener.open(link, timeout=60) as answer:
             assert answer.status == 200
-        with opener.open(f"{PAGE}api/session", timeout=20) as answer:
+        with opener.open(f"{PAGE}api/session", timeout=60) as answer:
             assert json.load(answer)["role"] == "owner"
         # not root, and nothing to write to but the volume
         assert container.run("id", "-u").stdout.strip() == str(USER)
         assert "Read-only file system" in container.run("touch", "/opt/perceptd/x", check=False).stderr
         assert re.search(r"^CapEff:\s0+$", container.run("cat", "/proc/1/status").stdout, re.MULTILINE)
         assert container.run("perceptd", "check-config").returncode == 0
+        print(*memory_of(container), sep="\n")
         code, seconds = container.stop()
         print(f"stopped in {seconds:.1f} s by {podman.name}")
         assert code == 0

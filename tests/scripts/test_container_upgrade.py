@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,13 +21,19 @@ from tests.systemd.packaged import LATER
 
 pytestmark = [pytest.mark.campaign("container", part=0), pytest.mark.xdist_group("sound")]
 
-LATER_VERSION = "99.0.0"
+NEWER, LATER_VERSION = "98.0.0", "99.0.0"
+
+
+@pytest.fixture(scope="module")
+def newer(podman: Engine, archive: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An image of a newer version with the same state."""
+    return podman.load(another_image(archive, tmp_path_factory.mktemp("newer") / "newer.tar", NEWER, {}))
 
 
 @pytest.fixture(scope="module")
 def later(podman: Engine, archive: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    file = another_image(archive, tmp_path_factory.mktemp("later") / "later.tar", LATER_VERSION, LATER)
-    return podman.load(file)
+    """An image of which each file of the state has a later version."""
+    return podman.load(another_image(archive, tmp_path_factory.mktemp("later") / "later.tar", LATER_VERSION, LATER))
 
 
 class Volume:
@@ -67,8 +74,8 @@ def health_of(broker: ShippedBroker, version: str) -> dict[str, Any]:
     return found[0]
 
 
-def test_a_later_image_and_back_keep_the_state_and_tell_what_was_set_aside(
-    podman: Engine, image: str, later: str, volume: Path, tmp_path: Path
+def test_a_newer_image_and_back_keep_config_device_and_waiting_events(
+    podman: Engine, image: str, newer: str, volume: Path, tmp_path: Path
 ) -> None:
     kept = Volume(podman, volume)
     with kept.started(image, __version__):
@@ -77,29 +84,39 @@ def test_a_later_image_and_back_keep_the_state_and_tell_what_was_set_aside(
     device = kept.device()
     with ShippedBroker(tmp_path, free_port()).running() as broker:
         broker.configure(volume, history={})
-        # events that the first container could not send come from the later one
-        with kept.started(later, LATER_VERSION) as container:
-            assert broker.messages("perceptd/demo/demo/event", 2)
-            health_of(broker, LATER_VERSION)
-            container.run("perceptd", "page", "--link")
-        assert "config.yaml was missing" not in kept.log
-        assert "set aside" not in kept.log
-        assert kept.device() == device
+        for there, version in ((newer, NEWER), (image, __version__)):
+            with kept.started(there, version):
+                # the first ones are those that the container without a broker could not send
+                assert broker.messages("perceptd/demo/demo/event", 2)
+                assert health_of(broker, version)["state_problem"] is None
+            assert "config.yaml was missing" not in kept.log
+            assert " ERROR " not in kept.log
+            assert kept.device() == device
 
+
+def test_what_a_later_image_has_written_is_set_aside_and_told(
+    podman: Engine, image: str, later: str, volume: Path, tmp_path: Path
+) -> None:
+    kept = Volume(podman, volume)
+    with ShippedBroker(tmp_path, free_port()).running() as broker:
+        with kept.started(later, LATER_VERSION) as container:
+            broker.configure(volume, history={})
+            container.send(signal.SIGHUP)
+            assert broker.messages("perceptd/demo/demo/event", 2)
+            container.run("perceptd", "page", "--link")
         written = [file for file in STATE_FILES if kept.has(file.path)]
-        assert len(written) >= 4
+        assert len(written) >= 3
         names = [f"{file.renamed}.version-{file.newest + 1}" for file in written]
         with kept.started(image, __version__) as container:
-            health = health_of(broker, __version__)
             told = f"set aside, because a later version of perceptd has written them: {', '.join(names)}"
-            assert health["state_problem"] == told
+            assert health_of(broker, __version__)["state_problem"] == told
             assert container.run("perceptd", "page", "--link").stdout.startswith("http://localhost:8099/link/")
         for name in names:
             assert kept.has(name)
             assert kept.log.count(f"; it is now /data/state/{name}\n") == 1
         assert kept.has("accounts.json.version-2")
-        # who went back may go forward again, with the file of before
+        # who went back may go forward again, with a file of before
         (volume / "state" / names[0]).replace(volume / "state" / written[0].renamed)
         with kept.started(later, LATER_VERSION):
             pass
-        assert f"{written[0].renamed}.version-" not in kept.log
+        assert f"{written[0].path} is damaged" not in kept.log

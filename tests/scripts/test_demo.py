@@ -28,8 +28,8 @@ def logged_in(printed: str) -> dict[str, object]:
     link = re.search(r"in a browser, within ten minutes: (http://localhost:\d+/)(link/\S+)", printed)
     assert link is not None, printed
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-    browser.open(link[1] + link[2], timeout=30).close()
-    session, node = (json.load(browser.open(f"{link[1]}api/{what}", timeout=30)) for what in ("session", "describe"))
+    browser.open(link[1] + link[2], timeout=60).close()
+    session, node = (json.load(browser.open(f"{link[1]}api/{what}", timeout=60)) for what in ("session", "describe"))
     return {"role": session["role"], "node": node["node"], "history": node["history"] is not None}
 
 

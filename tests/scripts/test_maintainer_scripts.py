@@ -33,6 +33,17 @@ def test_a_script_is_one_for_the_shell_of_debian(tmp_path: Path, name: str) -> N
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_compiling_says_so_before_it_begins(tmp_path: Path) -> None:
+    python = tmp_path / ".venv/bin/python3"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\necho compiled\nexit 1\n")
+    python.chmod(0o755)
+    script = f"set -e\n{STEPS}\nprogram={tmp_path}\ncompile_bytecode"
+    done = subprocess.run(["dash", "-c", script], capture_output=True, text=True, check=True)
+    first, second = done.stdout.splitlines()
+    assert first.startswith("compiling the Python modules of perceptd, which takes") and second == "compiled"
+
+
 def test_scripts_install_installs_all_that_the_package_has_of_a_checkout() -> None:
     assert set(tree.PARTS) <= set(parts_of_scripts_install())
 

@@ -1,8 +1,10 @@
 """What packages are made of: the lock for another system, libraries without symbols, the man page and completions."""
 
+import os
 import re
 import struct
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from packages.deb import UNCOMPRESSED, pack
 from packages.left_out import LEFT_OUT, is_left_out
 from packages.manpages import leaves, man_page
 from packages.provenance import sign_image
-from packages.source import commit
+from packages.source import ROOT, commit
 from packages.stripped import is_loadable
 from packages.targets import TARGETS, target_named
 from packages.wheels import BUILD, LOCK, locked_packages
@@ -172,3 +174,13 @@ def test_a_build_that_is_cut_off_leaves_no_package(tmp_path: Path, monkeypatch: 
         pack(tmp_path, file, UNCOMPRESSED)
     assert not file.exists()
     assert [path.read_text() for path in tmp_path.glob("*.deb*")] == ["half\n"]
+
+
+def test_what_is_built_may_be_read_by_a_web_server_whatever_the_umask() -> None:
+    # no image has Debian 12, so nothing is built
+    program = "import os, sys; from packages.__main__ import main; main(); print(oct(os.umask(0)))"
+    command = [sys.executable, "-c", program, "--image", "--target", "deb12-amd64"]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'scripts'}:{ROOT}"}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, umask=0o077)
+    assert done.stdout == "0o22\n"
+    assert "an image has Debian 13: name such a --target" in done.stderr

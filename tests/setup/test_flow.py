@@ -1,6 +1,7 @@
 """The course of a setup: what is written when, what is shown, and what is left as it was."""
 
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +14,13 @@ from daemon.setup.choices import Choices
 from daemon.setup.commands import Children, Done, doctor
 from daemon.setup.finish import Finish
 from daemon.setup.flow import Outcome, Ports, Setup, Stopped
-from daemon.setup.found import FoundCamera, Level
+from daemon.setup.found import FoundCamera, Level, SearchFailed
 from daemon.setup.plan import read_before
 from daemon.setup.questions import Questions, fresh_choices
 from daemon.setup.service import Pause, Systemd
 from daemon.setup.written import Place
 from tests.fakes.setup import BAD, GOOD, Installed, Machine, Person
-from tests.setup.test_service import systemd
+from tests.setup.test_service import RECOGNISES, START, commands, systemd
 
 CAMERA = FoundCamera("rtsp://cam/x", "Camera")
 FRESH = fresh_choices("hall", "digits")
@@ -93,6 +94,24 @@ def test_what_was_answered_is_written_and_tested(tmp_path: Path) -> None:
     assert "hunter" not in course.said and "hunter" not in str(course.commands.ran)
 
 
+@pytest.mark.parametrize("opens", [True, False])
+def test_nobody_is_asked_to_clap_before_the_microphone_is_open(tmp_path: Path, *, opens: bool) -> None:
+    course = Course(tmp_path, *LOGIN, "")
+
+    def levels() -> Iterator[Level]:
+        assert "Please clap" not in course.said
+        if not opens:
+            raise SearchFailed("camera: sends no sound")
+        yield from [Level(-60.0, -50.0)] * 5 + [Level(-20.0, -5.0)] + [Level(-60.0, -50.0)] * 8
+
+    course.machine.levels = levels()
+    outcome = course.run()
+    assert outcome.picture is not None
+    outcome.picture[0].unlink()
+    assert ("Please clap" in course.said, outcome.sound is not None) == (opens, opens)
+    assert ("no sound: camera: sends no sound" in course.said) is not opens
+
+
 def test_a_picture_for_which_there_is_no_place_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     course = Course(tmp_path, *LOGIN, "")
@@ -161,10 +180,34 @@ def test_what_does_not_work_is_told_and_the_answers_can_be_changed(tmp_path: Pat
     assert "FAIL  broker: refused the login; correct it" in course.said
 
 
+def test_each_check_is_shown_when_it_ends(tmp_path: Path) -> None:
+    shown: list[str] = []
+
+    class Watched(Installed):
+        def follow(self, arguments: Sequence[str], timeout_s: float, take: Callable[[str], None]) -> Done:
+            done = super().follow(arguments, timeout_s, take)
+            shown.extend(course.person.said[-2:])
+            return done
+
+    course = Course(tmp_path, *LOGIN, "", commands=Watched(GOOD + BAD))
+    with pytest.raises(AssertionError, match="nobody answers: Number"):
+        course.run()
+    assert shown == ["  ok    config: good", "  FAIL  broker: refused the login; correct it"]
+    assert "  1 of 2 checks are good" in course.said
+
+
 def test_a_device_that_answers_late_is_asked_once_more(tmp_path: Path) -> None:
     late: list[dict[str, str | None]] = [{"check": "room/camera", "level": "failure", "found": "late", "remedy": None}]
-    commands = Installed(late, GOOD)
-    assert Course(tmp_path, *LOGIN, "", commands=commands).run().works
+    commands = Installed(GOOD + late, [*GOOD, {**late[0], "level": "good", "found": "pictures"}])
+    course = Course(tmp_path, *LOGIN, "", commands=commands)
+    assert course.run().works
+    lines = [line for line in course.person.said if line.startswith(("  ok ", "  FAIL", "a device"))]
+    assert lines == [
+        "  ok    config: good",
+        "  FAIL  room/camera: late",
+        "a device has not answered in time; looking once more ...",
+        "  ok    room/camera: pictures",
+    ]
     always = Course(tmp_path, commands=Installed(late), asks=False)
     assert not always.run(replace(FRESH, camera="rtsp://cam/x")).works
     assert sum(command[0] == "doctor" for command in always.commands.ran) == 2
@@ -236,34 +279,37 @@ def test_a_password_of_the_page_is_asked_twice_and_again_where_it_is_refused(tmp
 @pytest.mark.parametrize(
     ("answers", "starts", "ran", "state", "log"),
     [
-        ([""], True, False, "recognises", "enable perceptd.service restart perceptd.service"),
-        (["no"], True, False, "left", ""),
-        ([], False, False, "left", ""),
-        ([], False, True, "recognises", "restart perceptd.service"),
+        ([""], True, False, "recognises", ["enable perceptd.service", *START]),
+        (["no"], True, False, "left", []),
+        ([], False, False, "left", []),
+        ([], False, True, "recognises", START),
     ],
 )
 def test_the_service_starts_where_that_is_wanted(
-    tmp_path: Path, answers: list[str], state: str, log: str, *, starts: bool, ran: bool
+    tmp_path: Path, answers: list[str], state: str, log: list[str], *, starts: bool, ran: bool
 ) -> None:
     person = Person(*answers)
-    done = finish(tmp_path, person, Installed(), systemd(tmp_path, status="recognising: 1 stream"), tmp_path / "c")
+    service = systemd(tmp_path, {"active": "activating", "status": "loading"}, RECOGNISES)
+    done = finish(tmp_path, person, Installed(), service, tmp_path / "c")
     assert done.start(starts=starts, asks=bool(answers), ran=ran) == state
-    file = tmp_path / "log"
-    lines = file.read_text().splitlines() if file.exists() else []
-    assert " ".join(line for line in lines if not line.startswith("show")) == log
+    assert commands(tmp_path) == log
 
 
 def test_a_service_that_fails_says_where_to_look(tmp_path: Path) -> None:
     person = Person()
-    done = finish(tmp_path, person, Installed(), systemd(tmp_path, active="failed", status="no"), tmp_path / "c")
+    done = finish(
+        tmp_path, person, Installed(), systemd(tmp_path, {"active": "failed", "status": "no"}), tmp_path / "c"
+    )
     assert done.start(starts=True, asks=False, ran=False) == "failed"
-    assert "the service is failed: no" in person.transcript and "journalctl -u perceptd" in person.transcript
+    said = person.transcript
+    assert "the service is failed: no\nits log ends with:\n  cannot open rtsp://" in said
+    assert said.endswith("\nall of its log: sudo journalctl -u perceptd -n 50") and "hunter2" not in said
 
 
 def test_a_link_that_leads_nowhere_is_told_with_the_reason(tmp_path: Path) -> None:
     person, commands = Person(), Installed()
     done = finish(tmp_path, person, commands, None, tmp_path / "c")
-    assert done.link() == "http://localhost:8099/link/abc" and person.transcript == ""
+    assert done.link() == "http://localhost:8099/link/abc" and person.said == ["making a link to the page ..."]
     commands.link_remark = "but the page cannot listen on 127.0.0.1:8099: Address already in use\n"
     assert done.link() == "http://localhost:8099/link/abc"
     assert "a link, but the page cannot listen on 127.0.0.1:8099: Address already in use" in person.transcript
@@ -277,6 +323,7 @@ def test_without_a_service_the_way_to_run_it_is_told(tmp_path: Path) -> None:
     assert f"perceptd run --config {config}" in person.transcript
 
 
-def test_a_doctor_that_does_not_answer_is_a_failure_with_its_reason(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match=r"perceptd doctor did not run to its end: (.|\n)*--config needs a value"):
-        doctor(Children(), Path("--json"))
+def test_a_doctor_that_does_not_answer_is_a_failure_with_its_reason(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Refused, match="perceptd doctor did not run to its end: exit code 2, and the reason is above"):
+        doctor(Children(), Path("--json"), print)
+    assert "--config needs a value" in capfd.readouterr().err

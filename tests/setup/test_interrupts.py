@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from daemon.setup.interrupts import SIGNALS, interrupts
-from daemon.setup.service import Pause, Systemd
+from daemon.setup.service import Pause
 from tests.setup.test_flow import LOGIN, Course
+from tests.setup.test_service import START, commands, systemd
 
 
 @pytest.fixture(autouse=True)
@@ -49,14 +50,13 @@ def test_only_the_first_signal_ends_a_setup_so_that_its_end_is_whole() -> None:
 
 
 def test_a_service_whose_stop_is_interrupted_comes_back(tmp_path: Path) -> None:
+    pause = Pause(systemd(tmp_path), ran=True)
     program = tmp_path / "systemctl"
-    program.write_text(f'#!/bin/sh\necho "$1" >>{tmp_path}/log\n[ "$1" != stop ] || kill -INT $PPID\n')
-    program.chmod(0o755)
-    pause = Pause(Systemd(str(program), tmp_path), ran=True)
+    program.write_text(program.read_text().replace('case "$1" in', 'case "$1" in stop) kill -INT $PPID ;;'))
     with pytest.raises(KeyboardInterrupt):
         pause.begin()
-    pause.end()
-    assert (tmp_path / "log").read_text().split() == ["stop", "restart"]
+    pause.end(print)
+    assert commands(tmp_path) == ["stop perceptd.service", *START]
 
 
 def test_what_is_written_while_somebody_interrupts_counts_as_written(tmp_path: Path) -> None:

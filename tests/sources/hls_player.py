@@ -65,7 +65,7 @@ def supervised(played: Played, url: str) -> Iterator[SupervisedSource]:
         yield source
     finally:
         source.request_stop()
-        assert source.join(5.0)
+        assert source.join(60)
 
 
 def failing(url: str, *, sound: bool = False) -> str:

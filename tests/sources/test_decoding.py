@@ -13,8 +13,10 @@ from daemon.core.errors import ChildError
 from daemon.core.media import DecoderSetting, DecoderStatus
 from daemon.core.records import MODALITIES, Captured, Counters, Modality
 from daemon.node.health import source_health
+from daemon.runtime.child_main import Failed
 from daemon.runtime.supervisor import SupervisedSource
 from daemon.sources.decoding.clip import CLIPS, difference
+from daemon.sources.decoding.context import HardwareContext
 from daemon.sources.decoding.decoder import CameraDecoder, Problems
 from daemon.sources.decoding.layout import MAX_PIXELS, NOTHING, PICTURE, Answer, Request
 from daemon.sources.decoding.ways import CODECS, DRM, V4L2M2M, Way, absence, ways_of
@@ -49,6 +51,14 @@ def decoded(made: CameraDecoder, codec: str, times: int) -> list[int]:
     """The presentation times of the pictures, as numbers from 0."""
     found = [picture.pts for packet in packets(codec, times) for picture in made.decode(packet)]
     return [(pts - 18000) // 9000 for pts in found if pts is not None]
+
+
+def test_drm_that_cannot_be_opened_says_what_a_service_needs() -> None:
+    with pytest.raises(
+        Failed, match=r"^hevc cannot be opened: by drm: .*; the service needs more devices for it: docs/"
+    ):
+        HardwareContext("hevc", DRM, None)
+    assert V4L2M2M.hint is None
 
 
 @pytest.mark.parametrize(

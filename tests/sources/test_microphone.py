@@ -25,7 +25,7 @@ from tests.helpers.processes import children_of
 from tests.helpers.pulse import PulseServer, pulse_server
 
 # what one of them locks in JACK's library is locked for all
-pytestmark = [pytest.mark.xdist_group("sound"), pytest.mark.campaign("source-faults", part=18)]
+pytestmark = [pytest.mark.xdist_group("sound"), pytest.mark.campaign("source-faults", part=12)]
 
 RATE_HZ = 16_000
 BLOCKS = 100

@@ -148,7 +148,7 @@ def test_endless_garbage_takes_bounded_memory_and_the_camera_stops_on_request() 
         while server.sent < 3 * MAX_PICTURE_BYTES:
             assert thread.is_alive()
         run.stop.set()
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
     assert run.shades == SHADES[:1]
     assert run.corrupt >= 1
@@ -180,7 +180,7 @@ def test_a_stop_is_followed_while_the_camera_sends_nothing() -> None:
             thread.join(0.01)
         asked_ns = monotonic_ns()
         run.stop.set()
-        thread.join(5)
+        thread.join(60)
     assert monotonic_ns() - asked_ns < 2 * NS_PER_S
 
 
@@ -203,7 +203,7 @@ def test_a_stop_is_followed_while_more_comes_than_can_be_read() -> None:
 def test_without_use_for_pictures_an_mjpeg_camera_is_an_error() -> None:
     with RawHttpServer(DIALECTS["usual"]).serving() as server:
         run = CameraRun(server.url(), sound=True, picture=False)
-        with pytest.raises(SourceError, match="contains neither a picture nor sound that is used"):
+        with pytest.raises(SourceError, match="sends no sound"):
             run.pictures(1)
 
 

@@ -234,7 +234,7 @@ def test_a_camera_that_fails_is_asked_again_at_its_next_time_only() -> None:
         thread.start()
         thread.join(0.1)
         run.stop.set()
-        thread.join(5)
+        thread.join(60)
     assert len(server.requests) == 2
 
 

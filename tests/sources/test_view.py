@@ -48,7 +48,7 @@ class Opened:
 
     def close(self) -> None:
         self.stop.set()
-        self.thread.join(10)
+        self.thread.join(60)
 
 
 def test_each_view_gets_its_part_until_it_closes() -> None:
@@ -74,7 +74,7 @@ def test_a_fault_of_a_view_is_not_one_of_the_camera() -> None:
     faulty, sound = Opened(views, fails=True), Opened(views)
     sound.wait()
     faulty.wait()
-    faulty.thread.join(10)
+    faulty.thread.join(60)
     assert isinstance(faulty.error, ValueError)
     views.publish(WIDE)
     assert sound.error is None
@@ -84,12 +84,12 @@ def test_a_fault_of_a_view_is_not_one_of_the_camera() -> None:
 def test_a_view_waits_for_its_camera() -> None:
     with_limits = Views("yard", 0.3, 0.5)
     view = Opened(with_limits)
-    view.thread.join(10)
+    view.thread.join(60)
     assert isinstance(view.error, SourceError)
     assert str(view.error) == "waits for the camera of the stream yard: no picture for 0.5 s"
     again = Opened(with_limits)
     again.wait()
-    again.thread.join(10)
+    again.thread.join(60)
     assert str(again.error) == "waits for the camera of the stream yard: no picture for 0.3 s"
 
 
@@ -97,7 +97,7 @@ def test_a_view_says_at_once_why_its_camera_delivers_nothing() -> None:
     views = Views("yard", 0.3, 0.5)
     views.trouble = "cannot be opened"
     view = Opened(views)
-    view.thread.join(10)
+    view.thread.join(60)
     assert str(view.error) == "waits for the camera of the stream yard: cannot be opened"
     # the same again is no news, so that the source does not fail several times a second
     source, stop = view.source, threading.Event()
@@ -110,7 +110,7 @@ def test_a_view_of_a_file_waits_for_ever_and_ends_with_it() -> None:
     view = Opened(views)
     view.wait()
     views.has_ended.set()
-    view.thread.join(10)
+    view.thread.join(60)
     assert not view.thread.is_alive()
     assert view.error is None
 

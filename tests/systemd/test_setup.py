@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -104,6 +105,51 @@ def test_ctrl_c_brings_the_service_back(machine: Guest, *, terminal_stays: bool)
         except AssertionError:
             print(machine.run("journalctl", "-u", "perceptd", "-n", "40", "-o", "cat", check=False).stdout)
             raise
+
+
+# starts the service as setup does, and prints what it says
+START = """from daemon.core.errors import Refused
+from daemon.setup.service import Systemd
+systemd = Systemd()
+try:
+    systemd.start(enables=False)
+    print(systemd.wait_until_it_recognises(print))
+except Refused as error:
+    print(error, *systemd.last_log(), sep="\\n")
+"""
+DROP_IN = "/run/systemd/system/perceptd.service.d/test.conf"
+LIMIT = "[Unit]\nStartLimitIntervalSec=600\nStartLimitBurst=2\n"
+SLOW = "[Unit]\nWants=slow.service\nAfter=slow.service\n"
+
+
+def start(machine: Guest, drop_in: str) -> str:
+    """Start the service with a drop-in of the unit; return what setup says."""
+    machine.run("mkdir", "-p", str(Path(DROP_IN).parent))
+    machine.write(DROP_IN, drop_in)
+    machine.run("systemctl", "daemon-reload")
+    done = machine.run("/opt/perceptd/.venv/bin/python3", "-c", f"import os; os.chdir('/opt/perceptd')\n{START}")
+    return done.stdout
+
+
+def test_what_may_keep_the_service_from_starting_is_overcome_or_told(machine: Guest) -> None:
+    slow = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sleep 3\n"
+    machine.write("/run/systemd/system/slow.service", slow)
+    try:
+        said = start(machine, SLOW)
+        assert "systemd waits for other units first, such as the network\n" in said and "\nrecognising: " in said, said
+        said = start(machine, LIMIT)
+        assert said.endswith("recognising: 1 stream\n"), said
+        # somebody has restarted it too often
+        restarts = [machine.run("systemctl", "restart", "perceptd", check=False).returncode for _ in range(4)]
+        assert restarts[-1] != 0
+        assert machine.run("systemctl", "show", "perceptd", "-P", "Result").stdout == "start-limit-hit\n"
+        said = start(machine, LIMIT)
+        assert said.endswith("recognising: 1 stream\n"), said
+        machine.write(CONFIG, "node: [\n")
+        said = start(machine, "")
+        assert "its config or its bundle cannot be used\n" in said and f"\n{CONFIG}" in said, said
+    finally:
+        machine.run("sh", "-c", f"rm -f {DROP_IN} /run/systemd/system/slow.service; systemctl daemon-reload")
 
 
 def _is_active(machine: Guest) -> bool:

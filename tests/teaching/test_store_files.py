@@ -172,7 +172,7 @@ def test_what_another_process_holds_is_waited_for_and_then_refused(path: Path) -
     done = threading.Thread(target=store.add_example, args=[example("e2")])
     done.start()
     held.communicate(b"\n")
-    done.join(30)
+    done.join(60)
     assert ids(store) == ["e1", "e2"]
     store.close()
 

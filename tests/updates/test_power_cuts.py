@@ -17,7 +17,7 @@ from tests.updates.powercut import ENDS
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "tests/powercut/cut.c"
 DEADLINE_S = 300.0
-CALLS, BOUNDARIES, MOMENTS = 12, 8, 30
+CALLS, BOUNDARIES, MOMENTS = 6, 4, 12
 """Of each, so many are cut at, unless a campaign cuts at all of them."""
 
 

@@ -259,7 +259,7 @@ def test_pictures_of_cameras_that_give_none_leave_room_for_other_requests(tmp_pa
     come = Event()
 
     def no_picture(_asked: dict[str, Any]) -> tuple[dict[str, Any], None]:
-        come.wait(20)
+        come.wait(60)
         return {}, None
 
     with serving_page(tmp_path) as page, ThreadPoolExecutor(MOST_AT_ONCE) as viewers:

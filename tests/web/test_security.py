@@ -280,7 +280,7 @@ def test_slow_requests_are_ended_and_hold_up_nobody(tmp_path: Path) -> None:
                 assert [rest_of(each)[:0] for each in (silent, begun, slow)] == [b"", b"", b""]
             finally:
                 stopping.set()
-                thread.join(5)
+                thread.join(60)
 
 
 def drip(connected: socket.socket, stopping: threading.Event) -> None:

@@ -16,11 +16,13 @@ AWAY = frozenset({0x89, 0x8B, 0x8D, 0x97, 0x9C, 0x9D, 0x9F})
 # What a broker does not take that refuses CONNECT for these reasons: the last will is retained, and has QoS 1.
 WILL_REFUSALS: Mapping[int, Mapping[str, Any]] = {0x9A: {"retain_available": False}, 0x9B: {"max_qos": 0}}
 
+CHECK_LOGIN = "check mqtt.username and mqtt.password or password_file"
+
 REMEDIES = {
     0x85: "the broker does not accept the client name; choose another node in config.yaml",
-    0x86: "check mqtt.username and mqtt.password in config.yaml",
-    NOT_AUTHORIZED: "check mqtt.username and mqtt.password in config.yaml, and the broker's access list",
-    0x8A: "the broker has banned this client",
+    0x86: f"{CHECK_LOGIN} in config.yaml",
+    NOT_AUTHORIZED: f"{CHECK_LOGIN} in config.yaml, and the broker's access list",
+    0x8A: "the broker has banned this client: lift the ban there",
     TAKEN_OVER: "another client connected with the same name; give each device its own node in config.yaml",
 }
 

@@ -27,7 +27,7 @@ class HardwareContext:
             self._context.extradata = extradata
             self._context.open()
         except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
-            raise Failed(f"{way.decoder_of(codec)} cannot be opened: {error}") from error
+            raise _unopened(codec, way, str(error)) from error
 
     def decode(self, data: bytes, number: int, *, is_key: bool) -> list[tuple[int, av.VideoFrame]]:
         """Decode one packet. Return the pictures that are ready. Raises av.FFmpegError when the packet is damaged."""
@@ -68,4 +68,9 @@ def _context(codec: str, way: Way) -> av.VideoCodecContext:
             continue
         if context.is_hwaccel:
             return cast(av.VideoCodecContext, context)
-    raise Failed(f"{codec} cannot be decoded by {way.device}: {problem or 'this build of FFmpeg cannot'}")
+    raise _unopened(codec, way, f"by {way.device}: {problem or 'this build of FFmpeg cannot'}")
+
+
+def _unopened(codec: str, way: Way, problem: str) -> Failed:
+    hint = "" if way.hint is None else f"; {way.hint}"
+    return Failed(f"{way.decoder_of(codec)} cannot be opened: {problem}{hint}")

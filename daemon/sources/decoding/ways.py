@@ -15,7 +15,8 @@ CODECS = ("h264", "hevc")
 class Way:
     """One way to decode in hardware: a decoder of FFmpeg of its own, or a device for FFmpeg's usual decoder.
 
-    `nodes` are the files of which at least one exists where the `hardware` does.
+    `nodes` are the files of which at least one exists where the `hardware` does. `hint` is what to do where it exists
+    and cannot be opened.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Way:
     hardware: str = "device"
     suffix: str = ""
     device: str | None = None
+    hint: str | None = None
 
     def decoder_of(self, codec: str) -> str:
         """Return the name of FFmpeg's decoder for a codec."""
@@ -31,7 +33,8 @@ class Way:
 
 # v4l2m2m is stateful, as for H.264 on a Raspberry Pi 4. drm is for drivers without state, as for H.265 on a Pi 4 and 5.
 V4L2M2M = Way("v4l2m2m", "sys/class/video4linux/video*", "V4L2 device", suffix="_v4l2m2m")
-DRM = Way("drm", "dev/dri/*", "DRM device", device="drm")
+DRM_HINT = "the service needs more devices for it: docs/sources.md#devices-for-drm"
+DRM = Way("drm", "dev/dri/*", "DRM device", device="drm", hint=DRM_HINT)
 
 # in the order in which they are tried
 WAYS = (V4L2M2M, DRM)

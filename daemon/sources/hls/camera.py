@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from threading import Event
 
-from daemon.core.errors import SourceError
+from daemon.core.errors import NothingUsed, SourceError
 from daemon.core.media import DecoderSetting, DecoderStatus, MediaPacket, PacketSink
 from daemon.core.ports import Deliver
 from daemon.core.records import Captured, Counters, Modality, delayed, moved
@@ -159,7 +159,7 @@ class _Player:
         if self._has_begun:
             return
         if not used & found:
-            raise SourceError(f"{label}: contains neither a picture nor sound that is used")
+            raise NothingUsed(label, used)
         if "audio" in used - found:
             log.warning("%s: the stream has no sound", label)
 

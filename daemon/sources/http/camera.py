@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import av
 
-from daemon.core.errors import SourceError
+from daemon.core.errors import NothingUsed, SourceError
 from daemon.core.media import DecoderStatus, PacketSink
 from daemon.core.ports import Deliver, Source
 from daemon.core.records import Counters, Frame, Modality
@@ -182,7 +182,7 @@ class _Reception:
 
     def _read_pictures(self, response: HttpResponse, head: bytes, content: Content) -> None:
         if self._pictures is None:
-            raise SourceError(f"{self._label}: contains neither a picture nor sound that is used")
+            raise NothingUsed(self._label, ["audio"])
         self._latest = None
         self._session.wait_up_to(max(FIRST_PICTURE_S, self._camera.read_timeout_s))
         for frame in self._pictures.read(response, head, content):

@@ -8,7 +8,7 @@ from threading import Event
 import av
 from av.container import InputContainer
 
-from daemon.core.errors import SourceError
+from daemon.core.errors import NothingUsed, SourceError
 from daemon.core.media import DecoderSetting, DecoderStatus, PacketSink
 from daemon.core.ports import Deliver
 from daemon.core.records import Block, Counters, Modality, moved
@@ -150,7 +150,8 @@ class _Reception:
         elif self._cutter:
             log.warning("%s: the stream has no sound", label)
         if not indexes:
-            raise SourceError(f"{label}: contains neither a picture nor sound that is used")
+            wanted = {"image": self._camera.picture, "audio": self._cutter}
+            raise NothingUsed(label, [modality for modality, used in wanted.items() if used])
         return indexes
 
     def _is_skipped(self, packet: Packet, arrived_ns: int) -> bool:

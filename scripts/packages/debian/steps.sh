@@ -60,6 +60,7 @@ withdraw() {
         | sed -n 's/^\(LoadCredential\|LoadCredentialEncrypted\|SetCredentialEncrypted\)=/--property=&/p')
     IFS=$fields
     set +f
+    echo "asking the broker to forget this node"
     ask withdraw "$@" || status=$?
     # 1: the program has listed what remains
     [ "$status" -le 1 ] || echo "the broker was not asked to forget this node; its retained messages remain there" >&2
@@ -161,7 +162,10 @@ remove_users() {
 }
 
 # compile_bytecode, remove_bytecode: the package has none, and the service itself cannot write it
-compile_bytecode() { "$program/.venv/bin/python3" -m compileall -q -j 0 "$program/daemon" "$program/.venv/lib" || true; }
+compile_bytecode() {
+    echo "compiling the Python modules of perceptd, which takes 10 seconds, or a minute on a small board"
+    "$program/.venv/bin/python3" -m compileall -q -j 0 "$program/daemon" "$program/.venv/lib" || true
+}
 remove_bytecode() {
     [ ! -d "$program" ] || find "$program" -name __pycache__ -type d -prune -exec rm -rf {} +
 }

@@ -243,7 +243,7 @@ def test_while_the_disk_hangs_nobody_waits_and_what_is_too_much_is_counted(path:
     write = OutboxStore.write
 
     def hanging(store: OutboxStore, *arguments, **keywords) -> int:
-        hangs.wait(20)
+        hangs.wait(60)
         return write(store, *arguments, **keywords)
 
     monkeypatch.setattr(OutboxStore, "write", hanging)

@@ -166,7 +166,7 @@ def counted(accelerator: Accelerator, kind: str) -> int:
 @pytest.mark.alone  # on a busy machine answers come too late, and killed processes end late
 @pytest.mark.parametrize(
     ("kind", "options"),
-    share(KINDS, 3, "accelerator faults"),
+    share(KINDS, 2, "accelerator faults"),
     ids=lambda value: value if isinstance(value, str) else value["fault"],
 )
 def test_repeated_faults_lose_no_frame_and_give_no_wrong_score(

@@ -22,8 +22,7 @@ from tests.helpers.pulse import PulseServer
 from tests.node.faults.restartable import FaultyRtsp, RestartableMjpeg
 from tests.node.faults.watched_node import DELIVERS, TROUBLE, WatchedNode
 
-# these tests measure promised times: nothing else runs beside them
-pytestmark = [pytest.mark.xdist_group("sound"), pytest.mark.alone]
+pytestmark = pytest.mark.xdist_group("sound")
 
 # the first test always runs, because it starts the devices of the others
 a_part = pytest.mark.campaign("source-faults", part=6)
