@@ -40,12 +40,19 @@ def cameras(
 ) -> Iterator[Cameras]:
     """Serve `count` cameras at `fps` for `lasts_s`. Raises SystemExit if the server does not start."""
     recordings = [_recording(directory, number, fps, lasts_s, bits_a_second) for number in range(count)]
+    with serve(recordings, fps) as server:
+        yield server
+
+
+@contextmanager
+def serve(recordings: Sequence[Path], fps: int) -> Iterator[Cameras]:
+    """Serve a camera for each recording. Raises SystemExit if the server does not start."""
     process = subprocess.Popen(["/usr/bin/python3", SERVER, *recordings], stdout=subprocess.PIPE, text=True)
     try:
         port = process.stdout.readline().strip()
         if not port:
             raise SystemExit("the RTSP server did not start; scripts/bench streams installs its packages")
-        yield Cameras([f"rtsp://127.0.0.1:{port}/{number}" for number in range(count)], process.pid, fps)
+        yield Cameras([f"rtsp://127.0.0.1:{port}/{number}" for number in range(len(recordings))], process.pid, fps)
     finally:
         process.kill()
         process.communicate()

@@ -9,6 +9,7 @@ from benchmarks.bare import Pace
 from benchmarks.history import Run
 from benchmarks.history import result_of as result_of_history
 from benchmarks.home import result_of
+from benchmarks.idle import result_of as result_of_idle
 from benchmarks.measured import Measured, TopicStats, captured_at, percentile
 from benchmarks.memory import assess
 from benchmarks.page import Look, Phase, Runs
@@ -127,6 +128,22 @@ def test_missed_targets_of_memory_are_listed(later: dict, speed: float | None, m
 def test_a_process_that_stops_at_the_last_sample_hides_no_growth() -> None:
     ending = replace(FOOTPRINT, allocated_mb=1.0, descriptors=1, threads=1)
     assert assess([FOOTPRINT, replace(FOOTPRINT, threads=10), ending], None)["missed"] == ["2 more threads"]
+
+
+def test_memory_of_an_idle_node_by_its_kinds() -> None:
+    mappings = "".join(
+        f"7f0000200000-7f0000400000 r--p 0 fe:00 297    {path}\nSize: 9 kB\nRss:  {all_kb} kB\nAnonymous: {own_kb} kB\n"
+        for path, all_kb, own_kb in (
+            ("/opt/perceptd/with a space.so", 30_000, 2_000),
+            ("/memfd:perceptd (deleted)", 12_000, 0),
+            ("[heap]", 80_000, 80_000),
+            ("", 7_999, 7_999),
+        )
+    )
+    result = result_of_idle(mappings.splitlines(keepends=True), 20.0)
+    assert result["mb"] == pytest.approx({"allocated": 89.999, "models": 12.0, "files": 28.0})
+    assert (result["total_mb"], result["met"]) == (pytest.approx(129.999), True)
+    assert not result_of_idle([*mappings.splitlines(), "0-1 rw-p 0 0:0 0", "Rss: 1 kB", "Anonymous: 1 kB"], 20.0)["met"]
 
 
 def test_one_sample_is_not_enough() -> None:

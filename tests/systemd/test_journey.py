@@ -27,11 +27,9 @@ pytestmark = [
     pytest.mark.xdist_group("journey"),
 ]
 
-# what is promised: from the box to the first own event, typing aside; what is installed
-BOX_S, INSTALLED_MB = 600.0, 400.0
-
-# Not reached yet, so this campaign fails here: 166 were measured, of which 61 are clean pages of libraries.
-IDLE_MB = 130.0
+# what is promised: from the box to the first own event, typing aside; what is installed,
+# and the memory of the service while nothing moves
+BOX_S, INSTALLED_MB, IDLE_MB = 600.0, 400.0, 130.0
 
 KNOWN_S, IDLE_S = 900.0, 60.0
 LABEL, KIND = "the cock crows", "rooster"
