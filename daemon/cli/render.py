@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import TypeVar
 
-from daemon.cli.models_text import active_text, result_text, stage_text
+from daemon.cli.models_text import active_text, candidate_text, result_text
 from daemon.core.records import Modality
 from daemon.core.text import clean
 from daemon.core.timing import NS_PER_S
@@ -110,7 +110,7 @@ def render(received: Received, *, colour: bool, with_node: bool) -> str:
     elif isinstance(content, HealthReport):
         text = _health(content, paint)
     elif isinstance(content, ModelsPayload):
-        text = active_text(content) if content.candidate is None else f"installs {stage_text(content.candidate)}"
+        text = active_text(content) if content.candidate is None else candidate_text(content.candidate)
     elif isinstance(content, TeachingPayload):
         text = _teaching(content)
     else:
@@ -202,8 +202,12 @@ def _news(before: ModelsPayload, now: ModelsPayload, paint: Paint) -> list[str]:
     if now.last_result is not None and now.last_result != before.last_result:
         news.append(paint(GREEN if now.last_result.ok else RED, result_text(now.last_result)))
     if now.candidate is not None and _step(now) != _step(before):
-        news.append(f"installs {stage_text(now.candidate)}")
-    if now.active.id != before.active.id:
+        news.append(candidate_text(now.candidate))
+    is_on_probation = now.candidate is not None and (now.candidate.id, now.candidate.stage) == (
+        now.active.id,
+        "probation",
+    )
+    if now.active.id != before.active.id and not is_on_probation:
         news.append(active_text(now))
     return news
 
