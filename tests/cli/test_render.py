@@ -270,6 +270,9 @@ def test_a_narrator_renders_what_a_node_was_taught_when_its_text_changes():
         (lesson(taught(), text="kettle boils: 3 presses"), "kettle boils: 3 presses"),
         (lesson(taught(), text="kettle boils: 3 presses"), None),
         (lesson(taught(), text="a", question=question(text="was it?")), "a; it asks: was it?"),
+        (lesson(taught(state="waiting"), text="b"), "b"),
+        (lesson(taught(), text="c"), "in use now: kettle boils (5 presses, ready, heard in 5 of 5)"),
+        (lesson(taught(), taught("bell"), text="c"), "in use now: bell (5 presses, ready, heard in 5 of 5)"),
     ]
     for message, text in steps:
         line = narrator.render_news(message)
