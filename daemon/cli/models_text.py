@@ -13,6 +13,13 @@ def stage_text(candidate: CandidatePart) -> str:
     return f"{clean(candidate.id)}: {candidate.stage}"
 
 
+def candidate_text(candidate: CandidatePart) -> str:
+    """Return what a node does with a bundle that came after the active one. On probation it runs already."""
+    if candidate.stage == "probation":
+        return f"runs {clean(candidate.id)} on probation"
+    return f"installs {stage_text(candidate)}"
+
+
 def waiting_text(candidate: CandidatePart) -> str:
     """Return why the labels that were taught cannot be fitted onto a bundle yet."""
     return f"{clean(candidate.id)} waits: {clean(candidate.waits or '', MAX_REASON)}"

@@ -185,11 +185,15 @@ def _add_questions_about_labels(actions: "Commands") -> None:
 
 
 def _add_removals(actions: "Commands") -> None:
-    remove = _node_action(actions, "remove", "remove one example", "Removes one example. undo brings it back.")
+    text = "Removes one example. undo brings it back within an hour."
+    remove = _node_action(actions, "remove", "remove one example", text)
     remove.add_argument("example", metavar="ID", help="the id of the example, as list shows it")
     forget = _node_action(actions, "forget", "remove a label with all its examples", "Nothing brings it back.")
     forget.add_argument("label", metavar="LABEL")
-    text = "Undoes the latest example, correction, answer or removal. It can be repeated."
+    text = (
+        "Undoes the latest example, correction, answer or removal, and says which. Repeated, it undoes the change "
+        "before. A press that is undone is erased."
+    )
     _node_action(actions, "undo", "undo the latest change", text)
     text = "Computes the weights of all labels again. The node does so by itself after each change."
     _add_no_wait(_node_action(actions, "fit", "fit the labels again", text))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import TypeVar
 
-from daemon.cli.models_text import active_text, result_text, stage_text
+from daemon.cli.models_text import active_text, candidate_text, result_text
 from daemon.core.records import Modality
 from daemon.core.text import clean
 from daemon.core.timing import NS_PER_S
@@ -46,7 +46,8 @@ class Narrator:
 
     Health is rendered when it has changed, and the status not at all: health says the same. A state is rendered only if
     it is retained, because events show its later changes. Of an installation each stage and the result are rendered.
-    Of teaching each new text and each question are rendered, once something has been taught.
+    Of teaching each new text and each question are rendered, once something has been taught. When labels come into
+    use, they are named.
     """
 
     def __init__(self, *, colour: bool, with_node: bool) -> None:
@@ -54,7 +55,7 @@ class Narrator:
         self._with_node = with_node
         self._health: dict[str, str] = {}
         self._models: dict[str, ModelsPayload] = {}
-        self._teaching: dict[str, str] = {}
+        self._teaching: dict[str, TeachingPayload] = {}
 
     def render_news(self, received: Received) -> str | None:
         """Return the line for a message, or None when it has no news."""
@@ -67,16 +68,24 @@ class Narrator:
                 return None
             _remember(self._health, received.node, text)
         if isinstance(content, TeachingPayload):
-            text = _teaching(content)
-            if not content.labels or self._teaching.get(received.node) == text:
-                return None
-            _remember(self._teaching, received.node, text)
+            return self._teaching_news(received, content)
         if isinstance(content, ModelsPayload):
             before = self._models.get(received.node)
             _remember(self._models, received.node, content)
             if before is not None:
                 return self._models_news(received, before, content)
         return render(received, colour=self._colour, with_node=self._with_node)
+
+    def _teaching_news(self, received: Received, now: TeachingPayload) -> str | None:
+        if not now.labels:
+            return None
+        before = self._teaching.get(received.node)
+        _remember(self._teaching, received.node, now)
+        in_use = [] if before is None else _in_use(before, now)
+        if before is not None and not in_use and _teaching(before) == _teaching(now):
+            return None
+        text = _teaching(now.model_copy(update={"text": f"in use now: {'; '.join(in_use)}"}) if in_use else now)
+        return _line(received, text, _coloured if self._colour else _plain, self._with_node)
 
     def _models_news(self, received: Received, before: ModelsPayload, now: ModelsPayload) -> str | None:
         paint = _coloured if self._colour else _plain
@@ -110,7 +119,7 @@ def render(received: Received, *, colour: bool, with_node: bool) -> str:
     elif isinstance(content, HealthReport):
         text = _health(content, paint)
     elif isinstance(content, ModelsPayload):
-        text = active_text(content) if content.candidate is None else f"installs {stage_text(content.candidate)}"
+        text = active_text(content) if content.candidate is None else candidate_text(content.candidate)
     elif isinstance(content, TeachingPayload):
         text = _teaching(content)
     else:
@@ -202,8 +211,12 @@ def _news(before: ModelsPayload, now: ModelsPayload, paint: Paint) -> list[str]:
     if now.last_result is not None and now.last_result != before.last_result:
         news.append(paint(GREEN if now.last_result.ok else RED, result_text(now.last_result)))
     if now.candidate is not None and _step(now) != _step(before):
-        news.append(f"installs {stage_text(now.candidate)}")
-    if now.active.id != before.active.id:
+        news.append(candidate_text(now.candidate))
+    is_on_probation = now.candidate is not None and (now.candidate.id, now.candidate.stage) == (
+        now.active.id,
+        "probation",
+    )
+    if now.active.id != before.active.id and not is_on_probation:
         news.append(active_text(now))
     return news
 
@@ -217,6 +230,12 @@ def _teaching(content: TeachingPayload) -> str:
     return f"teaching: {clean(content.text, MAX_REASON)}" + (
         f"; it asks: {clean(question.text, MAX_REASON)}" if question else ""
     )
+
+
+def _in_use(before: TeachingPayload, now: TeachingPayload) -> list[str]:
+    """Return the labels that are recognised now and were not before, or that a new fit recognises."""
+    ready = {part.label for part in before.labels if part.state == "ready"}
+    return [f"{each.label} ({each.text})" for each in now.labels if each.state == "ready" and each.label not in ready]
 
 
 def _scored(score: float, paint: Paint) -> str:

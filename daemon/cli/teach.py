@@ -11,7 +11,7 @@ from pathlib import Path
 from daemon.cli.broker import ANSWER_S
 from daemon.cli.parser_teach import MAX_AGO_S
 from daemon.cli.reach import reached
-from daemon.cli.teach_outcome import Patience, is_taught, outcome_text
+from daemon.cli.teach_outcome import Patience, further_text, is_taught, outcome_text
 from daemon.cli.teach_text import Examples, examples_of, listing, report_lines, taken_lines
 from daemon.config.mqtt import MqttConfig
 from daemon.core.status_line import StatusLine
@@ -42,7 +42,7 @@ PRESS_S = 30.0
 DONE = {
     "answer": "taken",
     "forget": "forgotten, with all its examples",
-    "remove": "removed; perceptd teach undo brings it back",
+    "remove": "removed; perceptd teach undo brings it back within an hour",
 }
 
 # field 22 of proc_pid_stat(5), counted behind the name of the program: ticks from the boot to the start of the process
@@ -185,6 +185,8 @@ def _send_and_wait(
         print(json.dumps({"answer": json.loads(answer.to_json()), "teaching": json.loads(now.to_json())}))
     else:
         print(clean(text, MAX_REASON))
+        if (further := further_text(label, now)) is not None:
+            print(further)
     return 0 if is_well else 1
 
 

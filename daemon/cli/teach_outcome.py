@@ -52,6 +52,14 @@ def is_taught(label: str | None, before: TeachingPayload, now: TeachingPayload) 
     return part.state == "learning_place"
 
 
+def further_text(label: str | None, now: TeachingPayload) -> str | None:
+    """Return what follows by itself once the node knows the place; None: nothing is left to follow."""
+    part = part_of(label, now)
+    if part is None or part.state != "learning_place":
+        return None
+    return "  the node then fits it by itself; perceptd watch shows when it is in use"
+
+
 def outcome_text(label: str | None, now: TeachingPayload) -> tuple[bool, str]:
     """Return whether all is as it should be, and what the node says of the label; without a label, of all."""
     part = part_of(label, now)

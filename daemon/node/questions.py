@@ -88,7 +88,7 @@ def answer(store: TeachingStore, arguments: TeachAnswerArguments, bundle: Taught
         raise InvalidCommand(f"{label} was forgotten meanwhile")
     if was is not None:
         check_label(was, bundle)
-    with store.step(f"the answer about {label} in {question.moment.stream}"):
+    with store.step(f"the answer about {_where(question.moment)}"):
         if was != label:
             store.add_wrong(question.moment.wrong, question.moment.event)
         if was is not None:
@@ -123,7 +123,8 @@ def answer_about(
         raise InvalidCommand(f"{label} was forgotten: nothing is left to correct")
     if was is not None:
         check_label(was, bundle)
-    with store.step(f"the answer about {label} in {peak.stream}"):
+    when = _where(peak)
+    with store.step(f"the answer about {when}"):
         if was != label and label in labels:
             store.add_wrong(peak.wrong, peak.event)
         if was is not None:
@@ -132,9 +133,12 @@ def answer_about(
         for question in store.questions():
             if question.moment.event == event:
                 store.remove_question(question.id)
-    when = f"{label} in {peak.stream} at {clock_text(peak.taken_s)}"
     words = f"{when} was right" if was == label else f"{when} was wrong" if was is None else f"{when} was {was}"
     return words, {"event": event, "label": was}
+
+
+def _where(moment: Peak) -> str:
+    return f"{moment.label} in {moment.stream} at {clock_text(moment.taken_s)}"
 
 
 def _named(arguments: TeachAnswerArguments) -> str | None:

@@ -57,10 +57,7 @@ class TeachingCommands:
         if isinstance(arguments, TeachReportArguments):
             return None, self._report(arguments.label)
         if name == "teach_undo":
-            undone = self.store.undo()
-            if undone is None:
-                raise InvalidCommand("there is nothing to undo")
-            return f"undone: {undone}", {"undone": undone}
+            return self._undo()
         if name == "teach_fit":
             if self.goal.reason is not None or not self.labels:
                 raise InvalidCommand(self.goal.reason or NOTHING_TAUGHT)
@@ -72,6 +69,17 @@ class TeachingCommands:
         examples = self.store.examples()
         shown = examples[-MAX_LISTED:]
         return {"examples": [_listed(each) for each in shown], "left_out": len(examples) - len(shown)}
+
+    def _undo(self) -> Done:
+        before = {example.id for example in self.store.examples()}
+        undone = self.store.undo()
+        if undone is None:
+            raise InvalidCommand("there is nothing to undo")
+        erased = len(before - {example.id for example in self.store.examples()})
+        if erased:
+            presses = "its press is" if erased == 1 else f"its {erased} presses are"
+            undone = f"{undone}; {presses} erased: teach again what was good"
+        return f"undone: {undone}", {"undone": undone}
 
     def _wrong(self, arguments: TeachWrongArguments) -> Done:
         peak = self._event(arguments)

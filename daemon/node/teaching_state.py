@@ -1,10 +1,13 @@
 """What the retained topic `teaching` says: how far each taught label is, in words. Pure."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from daemon.bundle.taught import TaughtLabel, group_of
 from daemon.core.text import clean
+from daemon.core.timing import NS_PER_S
 from daemon.mqtt.teaching_payloads import (
     PlacePart,
     QuestionPart,
@@ -14,8 +17,11 @@ from daemon.mqtt.teaching_payloads import (
     TeachingPayload,
 )
 from daemon.node.fits import Phase
+from daemon.teaching.gathering import FIRST_NS
 from daemon.teaching.records import NEEDED_BACKGROUND
 from daemon.teaching.report import LabelReport, Report
+
+SECONDS_PER_MINUTE = 60
 
 # of the one line that Home Assistant shows as a state
 MAX_TEXT = 250
@@ -49,7 +55,8 @@ class LabelFacts:
 class TeachingFacts:
     """What is known of teaching at one instant.
 
-    `places` has the number of moments of background by live stream. `active` are the taught labels of the active
+    `places` has the number of moments of background by live stream. `text_alone` are the live streams of text, of
+    which lines come when they come. `active` are the taught labels of the active
     bundle, which `report` describes. `fixed` says of labels why they cannot be taught onto this bundle. `problem` says
     why nothing can be taught now, or why the labels are not active. `held` says why nothing is fitted, although the
     labels that run stay. `lost` says what was lost with a damaged file.
@@ -60,6 +67,7 @@ class TeachingFacts:
     bundle: str
     next_label: str | None = None
     places: Mapping[str, int] = field(default_factory=dict)
+    text_alone: frozenset[str] = frozenset()
     labels: Sequence[LabelFacts] = ()
     active: frozenset[str] = frozenset()
     fixed: Mapping[str, str] = field(default_factory=dict)
@@ -139,7 +147,7 @@ def _state_of(label: LabelFacts, facts: TeachingFacts) -> TaughtState:
 def _state_text(label: LabelFacts, state: TaughtState, facts: TeachingFacts, report: LabelReport | None) -> str:
     match state:
         case "learning_place":
-            return _place_text(label, facts.places)
+            return _place_text(label, facts)
         case "fitting":
             return "being fitted"
         case "waiting":
@@ -155,14 +163,22 @@ def _found_text(report: LabelReport | None) -> str:
     if report is None or report.found is None or report.tried is None:
         return "ready"
     verb = "heard" if set(report.senses) == {"audio"} else "seen" if set(report.senses) == {"image"} else "recognised"
-    return f"{verb} in {report.found} of {report.tried}"
+    return f"ready, {verb} in {report.found} of {report.tried}"
 
 
-def _place_text(label: LabelFacts, places: Mapping[str, int]) -> str:
-    counts = [count for name, count in places.items() if label.everywhere or name in label.streams]
-    if not counts:
-        return "its stream is not there"
-    return f"learning this place: {max(counts)} of {NEEDED_BACKGROUND}"
+def _place_text(label: LabelFacts, facts: TeachingFacts) -> str:
+    places = {name: count for name, count in facts.places.items() if label.everywhere or name in label.streams}
+    return _learning_text(places, facts) if places else "its stream is not there"
+
+
+def _learning_text(places: Mapping[str, int], facts: TeachingFacts) -> str:
+    """Return how far the best known of some places is, and how long the rest takes without further presses."""
+    name, count = max(places.items(), key=itemgetter(1))
+    text = f"learning this place: {count} of {NEEDED_BACKGROUND}"
+    if name in facts.text_alone:
+        return text
+    minutes = math.ceil((NEEDED_BACKGROUND - count) * FIRST_NS / NS_PER_S / SECONDS_PER_MINUTE)
+    return f"{text}, about {minutes} minute{'' if minutes == 1 else 's'} more"
 
 
 def _text(facts: TeachingFacts, labels: Sequence[TaughtLabelPart]) -> str:
@@ -178,7 +194,7 @@ def _text(facts: TeachingFacts, labels: Sequence[TaughtLabelPart]) -> str:
     learning = {name: count for name, count in facts.places.items() if count < NEEDED_BACKGROUND}
     is_only_learning = all(part.state == "learning_place" for part in labels)  # a state needs no background
     if learning and len(learning) == len(facts.places) and is_only_learning:
-        return f"learning this place: {max(learning.values())} of {NEEDED_BACKGROUND}"
+        return _learning_text(learning, facts)
     order: list[TaughtState] = ["problem", "fitting", "waiting", "learning_place", "ready"]
     ordered = sorted(labels, key=lambda part: order.index(part.state))
     return "; ".join(f"{part.label}: {part.text}" for part in ordered) or NOTHING_TAUGHT

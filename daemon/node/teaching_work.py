@@ -194,10 +194,7 @@ class TeachingWork:
             others = store.moments_of_label(press.label)
             overlaps = self._presses.overlaps(press, {each.id for each in store.examples()})
             taken = taken_from(press, shown, self._live.bundle, self._config.teaching, others, overlaps=overlaps)
-            with store.step(f"the example of {press.label} in {press.stream}"):
-                store.add_example(taken.example)
-                if press.everywhere:
-                    store.set_everywhere(press.label)
+            store.add_example(taken.example, everywhere=press.everywhere)
             self._presses.note_stored(press, taken.example.id)
         except (InvalidCommand, InputError, TeachingError) as error:
             self._refuse(press.request, error)
@@ -259,6 +256,7 @@ class TeachingWork:
             bundle=bundle.id,
             next_label=store.next_label(),
             places=places,
+            text_alone=self._live.text_alone,
             labels=[*labels, *(lost_label(name, bundle.taught_labels[name]) for name in sorted(goal.lost))],
             active=bundle.taught,
             fixed={label.name: reason for label in labels if (reason := bundle.why_fixed(label.name)) is not None},

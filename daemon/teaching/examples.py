@@ -19,7 +19,6 @@ from daemon.teaching.records import (
 )
 from daemon.teaching.stored import (
     MAX_MEDIA_BYTES,
-    check_example,
     check_label,
     example_from,
     info_from,
@@ -43,8 +42,7 @@ EMBEDDED = f"SELECT encoders, {BOUNDED} FROM embedded WHERE example = ? ORDER BY
 
 
 def add_example(database: sqlite3.Connection, example: Example, step: int) -> None:
-    """Add an example. Raises TeachingError where it cannot be one, or where there are as many as may be."""
-    check_example(example)
+    """Add an example that `check_example` takes. Raises TeachingError where there are as many as may be."""
     _check_count(database, example.label)
     moments = to_bytes(example.moments)
     encoders = encoders_text(example.encoders, example.moments)

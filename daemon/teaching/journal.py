@@ -1,8 +1,12 @@
 """The steps of teaching that can be undone. What a removed example holds is erased when its step is too old."""
 
 import sqlite3
+from collections.abc import Mapping
 
+from daemon.core.timing import clock_text
 from daemon.teaching.examples import erase_embedded
+from daemon.teaching.records import Example, ExampleInfo, Origin
+from daemon.teaching.report import SHOWN_ID
 
 MAX_STEPS = 20
 
@@ -11,6 +15,26 @@ ERASED_AT_ONCE = 2
 
 # So long a removed example can be brought back. After that its bytes are gone.
 UNDO_S = 3600.0
+
+_ADDED: Mapping[Origin, str] = {
+    "press": "example {id} of {label} in {stream} at {time}",
+    "missed": "the missed {label} in {stream} at {time}, example {id}",
+    "answer": "the answer that it was {label} in {stream} at {time}, example {id}",
+    "file": "example {id} of {label} from a file, as of {stream}",
+    "import": "the imported example {id} of {label} in {stream} at {time}",
+}
+
+
+def added_text(example: Example | ExampleInfo) -> str:
+    """Return what a step is that adds an example: which one, of which label, where and when."""
+    return _ADDED[example.origin].format(
+        id=example.id[:SHOWN_ID], label=example.label, stream=example.stream, time=clock_text(example.taken_s)
+    )
+
+
+def removed_text(info: ExampleInfo) -> str:
+    """Return what a step is that removes an example."""
+    return f"the removal of {added_text(info).removeprefix('the ')}"
 
 
 def begin_step(database: sqlite3.Connection, text: str, now_s: float) -> int:

@@ -14,7 +14,6 @@ from daemon.teaching.records import (
     BackgroundMoment,
     Example,
     ExampleInfo,
-    Origin,
     Peak,
     Question,
     StoredMoment,
@@ -22,17 +21,9 @@ from daemon.teaching.records import (
     WrongMoment,
 )
 from daemon.teaching.review import Review
-from daemon.teaching.stored import check_label
+from daemon.teaching.stored import check_example, check_label
 
 MAX_EVERYWHERE = 200
-
-_STEP_TEXTS: Mapping[Origin, str] = {
-    "press": "the example of {} in {}",
-    "missed": "the missed {} in {}",
-    "answer": "the answer that it was {} in {}",
-    "file": "the example of {} from a file, as of {}",
-    "import": "the imported example of {} in {}",
-}
 
 
 class TeachingStore:
@@ -121,12 +112,18 @@ class TeachingStore:
             (number,) = database.execute("SELECT changes FROM node").fetchone()
             return int(number)
 
-    def add_example(self, example: Example) -> None:
-        """Add an example."""
+    def add_example(self, example: Example, *, everywhere: bool = False) -> None:
+        """Add an example. `everywhere`: its label belongs to all streams."""
+        check_example(example)
         self._file.check_room()
-        text = _STEP_TEXTS.get(example.origin, "the example of {} in {}").format(example.label, example.stream)
-        with self.step(text) as step, self._file.changing() as database, forgotten.following(database):
+        with (
+            self.step(journal.added_text(example)) as step,
+            self._file.changing() as database,
+            forgotten.following(database),
+        ):
             examples.add_example(database, example, step)
+            if everywhere:
+                self.set_everywhere(example.label)
 
     def examples(self) -> list[ExampleInfo]:
         """Return all examples without their content, oldest first."""
@@ -147,8 +144,7 @@ class TeachingStore:
         """Remove an example. `undo` can bring it back for an hour; `tidy` then erases its bytes."""
         with self._file.changing() as database:
             info = examples.info(database, id)
-            text = f"the removal of an example of {info.label} in {info.stream}"
-            with self.step(text) as step, forgotten.following(database):
+            with self.step(journal.removed_text(info)) as step, forgotten.following(database):
                 examples.remove_example(database, id, step)
 
     def add_embedding(self, id: str, encoders: Mapping[str, str], moments: Sequence[StoredMoment]) -> None:  # noqa: A002

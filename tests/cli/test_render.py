@@ -209,6 +209,7 @@ def bundles(**changes: object) -> Received:
         (bundles(), "12:00:00.023  node n  runs digits@0.4.0"),
         (bundles(latest="0.5.0"), "12:00:00.023  node n  runs digits@0.4.0; the latest is 0.5.0"),
         (bundles(candidate=candidate("check")), "12:00:00.023  node n  installs digits@0.5.0: check"),
+        (bundles(candidate=candidate("probation")), "12:00:00.023  node n  runs digits@0.5.0 on probation"),
         (
             received("perceptd/n/front/event", b"{}"),
             "12:00:00.023  front  malformed event: id: Field required",
@@ -269,6 +270,9 @@ def test_a_narrator_renders_what_a_node_was_taught_when_its_text_changes():
         (lesson(taught(), text="kettle boils: 3 presses"), "kettle boils: 3 presses"),
         (lesson(taught(), text="kettle boils: 3 presses"), None),
         (lesson(taught(), text="a", question=question(text="was it?")), "a; it asks: was it?"),
+        (lesson(taught(state="waiting"), text="b"), "b"),
+        (lesson(taught(), text="c"), "in use now: kettle boils (5 presses, ready, heard in 5 of 5)"),
+        (lesson(taught(), taught("bell"), text="c"), "in use now: bell (5 presses, ready, heard in 5 of 5)"),
     ]
     for message, text in steps:
         line = narrator.render_news(message)
@@ -287,7 +291,7 @@ def test_a_narrator_renders_the_stages_and_results_of_installations():
         (bundles(candidate=candidate("switch")), "installs digits@0.5.0: switch"),
         (
             bundles(candidate=candidate("probation"), **installed),
-            "installs digits@0.5.0: probation; runs digits@0.5.0",
+            "runs digits@0.5.0 on probation",
         ),
         (bundles(last_result=result("0.5.0"), **installed), "has installed digits@0.5.0"),
         (bundles(last_result=result("0.5.0"), **installed), None),

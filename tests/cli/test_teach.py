@@ -134,11 +134,15 @@ def test_a_press_is_answered_and_followed_until_the_label_is_ready(broker: Mosqu
 
 
 def test_a_press_in_a_place_that_is_not_known_says_what_it_waits_for(broker: Mosquitto, run: Run) -> None:
-    text = "1 press, learning this place: 12 of 30"
+    text = "1 press, learning this place: 12 of 30, about 3 minutes more"
     learning = teaching(taught(presses=1, state="learning_place", text=text, tried=None, found=None))
     with TaughtNode(broker, teaching(), teach=({"result": TAKEN}, [learning])):
         code, output, _ = run("kettle boils")
-    assert (code, output.splitlines()[-1]) == (0, f"kettle boils: {text}")
+    assert code == 0
+    assert output.splitlines()[-2:] == [
+        f"kettle boils: {text}",
+        "  the node then fits it by itself; perceptd watch shows when it is in use",
+    ]
 
 
 def test_what_is_of_no_use_is_told_and_a_refused_press_has_its_reason(broker: Mosquitto, run: Run) -> None:
@@ -185,7 +189,7 @@ def test_the_answer_to_a_report_and_an_undo_is_shown_in_words(known: TaughtNode,
 
 
 def test_remove_takes_the_beginning_of_an_id(known: TaughtNode, run: Run) -> None:
-    assert run("remove", "3f9a1c7e") == (0, "removed; perceptd teach undo brings it back\n", "")
+    assert run("remove", "3f9a1c7e") == (0, "removed; perceptd teach undo brings it back within an hour\n", "")
     assert known.commands[-1] == ("teach_remove", {"example": EXAMPLE})
     assert full_id("3f", Examples(examples=[])) == "3f"
     two = Examples.model_validate({"examples": [ROW, ROW | {"id": "3f00"}]})
@@ -322,8 +326,8 @@ def test_the_listing_reads_like_this() -> None:
     lines = listing(payload, Examples(examples=rows, left_out=3))
     shown = [line if "2026" not in line else line[: line.index("2026")] for line in lines]
     assert shown == [
-        "teaching    kettle boils: 5 presses, heard in 5 of 5",
-        "label       kettle boils (kitchen): 5 presses, heard in 5 of 5; false alarms a day: 0.4 (0.1 to 1.2, "
+        "teaching    kettle boils: 5 presses, ready, heard in 5 of 5",
+        "label       kettle boils (kitchen): 5 presses, ready, heard in 5 of 5; false alarms a day: 0.4 (0.1 to 1.2, "
         "from 26 h of background)",
         "              recognised by the picture, hardly by the sound",
         "            bell (everywhere): 2 presses, being fitted",

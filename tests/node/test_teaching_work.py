@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.core.timing import NS_PER_S
+from daemon.core.timing import NS_PER_S, clock_text
 from daemon.mqtt.commands import Request, parse_arguments
 from daemon.node.fit_ports import Outcome
 from daemon.node.fits import INSTALL_NS, QUIET_NS
@@ -110,13 +110,16 @@ def test_what_waits_is_refused_at_a_stop_and_peaks_of_the_last_events_are_kept(n
 
 def test_a_place_is_learnt_then_a_label_is_fitted_and_becomes_ready(node: Class) -> None:
     assert node.after().places == {"kitchen": 0}
-    assert node.text() == "learning this place: 0 of 30"
+    assert node.text() == "learning this place: 0 of 30, about 5 minutes more"
     node.press()
     node.learn_place(12)
     node.after(QUIET_NS)
-    assert node.text() == "learning this place: 12 of 30"
+    assert node.text() == "learning this place: 12 of 30, about 3 minutes more"
     (label,) = teaching_payload(node.work.facts, TIME).labels
-    assert (label.state, label.text) == ("learning_place", "1 press, learning this place: 12 of 30")
+    assert (label.state, label.text) == (
+        "learning_place",
+        "1 press, learning this place: 12 of 30, about 3 minutes more",
+    )
     assert not node.runner.fits
     node.learn_place(NEEDED_BACKGROUND - 12)
     node.after()
@@ -128,9 +131,29 @@ def test_a_place_is_learnt_then_a_label_is_fitted_and_becomes_ready(node: Class)
     node.installer.outcomes["home@1.0.0+taught.1"] = Outcome("active")
     node.live.switch("kettle boils", id="home@1.0.0+taught.1", number=1)
     node.after()
-    assert node.text() == "kettle boils: 1 press, heard in 5 of 5"
+    assert node.text() == "kettle boils: 1 press, ready, heard in 5 of 5"
     (label,) = teaching_payload(node.work.facts, TIME).labels
     assert (label.state, label.found, label.tried) == ("ready", 5, 5)
+
+
+@pytest.mark.parametrize(
+    ("count", "text_alone", "text"),
+    [
+        (2, frozenset(), "learning this place: 2 of 30, about 5 minutes more"),
+        (24, frozenset(), "learning this place: 24 of 30, about 1 minute more"),
+        (29, frozenset(), "learning this place: 29 of 30, about 1 minute more"),
+        (29, {"kitchen"}, "learning this place: 29 of 30"),
+    ],
+)
+def test_a_place_that_is_learnt_says_how_long_it_takes_unless_it_is_one_of_lines(
+    count: int, text_alone: frozenset[str], text: str
+) -> None:
+    label = LabelFacts("kettle boils", frozenset({"kitchen"}), everywhere=False, presses=5, wrong=0)
+    facts = TeachingFacts(
+        "n", "home@1.0.0", places={"kitchen": count, "attic": 0}, text_alone=frozenset(text_alone), labels=[label]
+    )
+    payload = teaching_payload(facts, TIME)
+    assert (payload.text, payload.labels[0].text) == (text, f"5 presses, {text}")
 
 
 def test_a_fit_finds_on_the_disk_all_the_background_that_it_was_begun_for(node: Class) -> None:
@@ -213,8 +236,13 @@ def test_commands_list_remove_undo_and_report(node: Class) -> None:
     assert node.send("teach_remove", example=example).ok
     assert node.send("teach_list").result == {"examples": [], "left_out": 0}
     assert node.send("teach_remove", example="x").reason == "there is no example x"
-    assert node.send("teach_undo").reason.startswith("undone: the removal of an example of kettle boils")
-    assert len(node.store.examples()) == 1
+    undone = node.send("teach_undo").reason
+    (again,) = node.store.examples()
+    press = f"example {example[:8]} of kettle boils in kitchen at {clock_text(again.taken_s)}"
+    assert undone == f"undone: the removal of {press}"
+    assert node.send("teach_undo").reason == f"undone: {press}; its press is erased: teach again what was good"
+    assert node.store.examples() == []
+    node.press()
     node.learn_place()
     node.fit("kettle boils")
     report = node.send("teach_report", label="kettle boils").result
@@ -497,7 +525,7 @@ def test_taught_labels_of_the_configs_own_bundle_are_not_lost(node: Class) -> No
     node.live.switch("kettle boils", id="home@1.0.0+taught.1", number=1, directory=Path("b"))
     node.after()
     node.after(QUIET_NS)
-    assert (node.text(), node.installer.removals) == ("learning this place: 0 of 30", 0)
+    assert (node.text(), node.installer.removals) == ("learning this place: 0 of 30, about 5 minutes more", 0)
 
 
 def test_another_file_in_its_place_is_read(node: Class, tmp_path: Path) -> None:

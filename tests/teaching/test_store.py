@@ -70,12 +70,13 @@ def test_each_step_is_undone_the_latest_first(store: TeachingStore) -> None:
     store.add_wrong(wrong(), "event1")
     store.remove_example("e1")
     assert ids(store) == ["e2"]
-    assert store.undo() == "the removal of an example of kettle boils in kitchen"
+    at = clock_text(example().taken_s)
+    assert store.undo() == f"the removal of example e1 of kettle boils in kitchen at {at}"
     assert ids(store) == ["e1", "e2"]
     assert store.undo() == f"kettle boils in kitchen at {clock_text(wrong().taken_s)} was wrong"
     assert store.wrong_counts() == {}
-    assert store.undo() == "the missed kettle boils in kitchen"
-    assert store.undo() == "the example of kettle boils in kitchen"
+    assert store.undo() == f"the missed kettle boils in kitchen at {at}, example e2"
+    assert store.undo() == f"example e1 of kettle boils in kitchen at {at}"
     assert ids(store) == []
     assert store.undo() is None
 

@@ -185,7 +185,7 @@ def test_what_is_removed_can_come_back_for_an_hour_and_then_is_erased(
     store.remove_example("e1")
     clock.now_s += HOUR_S - 1
     store.tidy()
-    assert store.undo() == "the removal of an example of kettle boils in kitchen"
+    assert str(store.undo()).startswith("the removal of example e1 of kettle boils in kitchen at ")
     store.remove_example("e1")
     clock.now_s += HOUR_S + 1
     store.tidy()

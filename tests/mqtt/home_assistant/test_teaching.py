@@ -86,7 +86,7 @@ def test_the_sensor_says_in_words_what_was_taught() -> None:
     payload = teaching(taught(), taught('a "b" {{', text="x" * 200), text="y" * 500, places=places)
     assert shown("teaching", payload) == "y" * 255
     assert json.loads(shown("teaching", payload, "json_attributes_template")) == {
-        "labels": {"kettle boils": "5 presses, heard in 5 of 5", 'a "b" {{': "x" * 100},
+        "labels": {"kettle boils": "5 presses, ready, heard in 5 of 5", 'a "b" {{': "x" * 100},
         "places": {"kitchen": "12 of 30", "yard": "known"},
         "bundle": "home@1.0.0+taught.3",
     }
