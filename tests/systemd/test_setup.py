@@ -67,6 +67,8 @@ def test_a_person_sets_up_the_service_and_follows_the_link_to_its_page(machine: 
                 ("Password of hall", BROKER_PASSWORD),
                 ("Number", "2"),
                 ("Write it?", ""),
+                # the camera plays a tone
+                ("Listen again?", "no"),
                 ("Password for the page", ""),
                 ("Start the service now", ""),
             ):
