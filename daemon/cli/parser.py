@@ -158,7 +158,8 @@ def _add_doctor(commands: "Commands") -> None:
         description="Checks versions, processor, memory, disk, clock and accelerators, and what the config names: "
         "cameras and microphones, the broker, the bundle. Prints one line for each, with what to do where it is wrong. "
         "Run as root, it tests also what the user of the installed service may read. The exit code is 0, 1 for "
-        "warnings, 2 when the node will not work. Stop a running perceptd first: it holds the cameras.",
+        "warnings, 2 when the node will not work. If the node has a USB camera, a microphone of the machine or an "
+        "Edge TPU, stop perceptd first: it holds them. A network camera needs no stop.",
         epilog="example: sudo perceptd doctor",
     )
     add_config(doctor)

@@ -72,9 +72,10 @@ def _set_up(options: argparse.Namespace, place: Place, given: Given, page_passwo
     commands, systemd = Children(), Systemd()
     is_service = place.config.resolve() == SERVICE_CONFIG.resolve() and systemd.has_unit()
     finish = Finish(terminal, commands, systemd, place.config, is_service)
-    questions = Questions(terminal, finder, given, None if before is None else before.config) if asks else None
     bundles = own_bundles() if find_service() is None else SERVICE_BUNDLES
     from_dir = None if options.from_dir is None else options.from_dir.absolute()
+    config = None if before is None else before.config
+    questions = Questions(terminal, finder, given, config, downloads=from_dir is None) if asks else None
     pause = Pause(systemd, ran=is_service and systemd.is_active())
     ports = Ports(terminal, finder, commands, _stamp, give_to_caller, bundles, pause)
     course = Setup(ports, place, before, questions, from_dir)
@@ -102,6 +103,7 @@ def _set_up(options: argparse.Namespace, place: Place, given: Given, page_passwo
         terminal.say(str(error))
         return 1
     finally:
+        course.remove_pictures()
         _bring_back(pause, terminal)
     link = finish.link() if state in ("recognises", "failed") else None
     if options.json:

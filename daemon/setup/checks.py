@@ -13,7 +13,7 @@ from daemon.config.streams import CameraConfig, StreamConfig
 from daemon.core.errors import PerceptdError, Refused
 from daemon.core.files import removed_on_error
 from daemon.core.text import redact
-from daemon.setup.asking import Terminal
+from daemon.setup.asking import Terminal, ask_yes
 from daemon.setup.commands import Checked, Commands, doctor
 from daemon.setup.finder import Finder
 from daemon.setup.found import Level, OnePicture
@@ -25,6 +25,10 @@ CLAP_S = 8.0
 
 # a mean luma below or above this shows nothing, as a rule
 DARK, BRIGHT = 0.05, 0.95
+
+STAYS = "Look at it, then remove it: nobody else can read it, and perceptd does not need it."
+GOES = "Look at it now, in another terminal: the end of this setup removes it. Nobody else can read it."
+NO_CLAP = "           Try again nearer to the microphone; see that it is not muted, and that it is this one."
 
 # of the bar of the level: from silence to full scale
 BAR = 20
@@ -84,11 +88,11 @@ def _show_device(terminal: Terminal, finding: Checked) -> None:
 
 
 def show_picture(
-    terminal: Terminal, finder: Finder, camera: CameraConfig, give: Callable[[Path], None]
+    terminal: Terminal, finder: Finder, camera: CameraConfig, give: Callable[[Path], None], *, stays: bool
 ) -> tuple[Path, OnePicture] | None:
     """Write one picture of the camera into a file that one user can read, and say what it is like.
 
-    `give` gives it to the person who runs this program with sudo.
+    `give` gives it to the person who runs this program with sudo. `stays`: the file is there after the setup.
     """
     terminal.say("taking a picture ...")
     try:
@@ -108,13 +112,23 @@ def show_picture(
     remark = f"; it is very {light}: is the lens covered, or the light off?" if light else ""
     size = f"{picture.width}x{picture.height}"
     terminal.say(f"  picture  {size}, {len(picture.jpeg) // 1024} kB, in {name}{remark}")
-    terminal.say("           Look at it, then remove it: nobody else can read it, and perceptd does not need it.")
+    terminal.say(f"           {STAYS if stays else GOES}")
     return Path(name), picture
 
 
 def show_sound(terminal: Terminal, finder: Finder, stream: StreamConfig, *, asks: bool) -> Sound | None:
-    """Measure a second of sound. Where somebody is there, ask for a clap, and wait for it."""
+    """Measure a second of sound. Where somebody is there, ask for a clap, and wait for it, as often as they like."""
     terminal.say("listening ...")
+    while True:
+        sound = _sound(terminal, finder, stream, asks=asks)
+        if sound is None or sound.clap is not False:
+            return sound
+        terminal.say(NO_CLAP)
+        if not ask_yes(terminal, "Listen again?", default=True, has_before=False):
+            return sound
+
+
+def _sound(terminal: Terminal, finder: Finder, stream: StreamConfig, *, asks: bool) -> Sound | None:
     try:
         with finder.sound(stream) as levels:
             # nobody is asked to clap before it is open, which may take seconds

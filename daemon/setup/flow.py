@@ -1,10 +1,12 @@
 """The course of a setup: answers, the config, its test, the page, the start of the service."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from daemon.config.bundle_places import find_bundle, recipe_names
+from daemon.config.streams import CameraConfig
 from daemon.core.errors import Refused
 from daemon.setup.ask_devices import CAMERA
 from daemon.setup.asking import Back, Option, Terminal, ask_yes, choose
@@ -70,6 +72,7 @@ class Setup:
         self._questions = questions
         self._from_dir = from_dir
         self._backups: list[Path] = []
+        self._pictures: list[Path] = []
         self.has_written = False
 
     def run(self, choices: Choices) -> Outcome:
@@ -190,9 +193,22 @@ class Setup:
         stream = outcome.plan.config.streams[name].with_absolute_paths(base)
         failed = {finding.check for finding in failures(outcome.findings)}
         if stream.camera is not None and f"{name}/camera" not in failed:
-            outcome.picture = show_picture(self._terminal, self._ports.finder, stream.camera, self._ports.give)
+            outcome.picture = self._show_picture(stream.camera)
         microphone = stream.microphone
         if microphone is not None and f"{name}/{CAMERA if microphone.device == CAMERA else 'microphone'}" not in failed:
             # nobody claps before the rest works
             asks = self._questions is not None and outcome.works
             outcome.sound = show_sound(self._terminal, self._ports.finder, stream, asks=asks)
+
+    def _show_picture(self, camera: CameraConfig) -> tuple[Path, OnePicture] | None:
+        asks = self._questions is not None
+        picture = show_picture(self._terminal, self._ports.finder, camera, self._ports.give, stays=not asks)
+        if asks and picture is not None:
+            self._pictures.append(picture[0])
+        return picture
+
+    def remove_pictures(self) -> None:
+        """Remove the files of pictures that a person was shown. Those of a script stay: it reads their names."""
+        for file in self._pictures:
+            with suppress(OSError):
+                file.unlink()

@@ -19,22 +19,31 @@ Question: TypeAlias = Callable[[Choices], Choices]
 OTHER: Literal[""] = ""
 
 LABELS = {
-    "home": "home: the sounds and sights of a home, such as a doorbell, glass, a dog, a person. Downloads 45 MB",
-    "home-coral": "home-coral: the same, with models for an Edge TPU. Downloads more",
+    "home": "home: the sounds and sights of a home, such as a doorbell, glass, a dog, a person",
+    "home-coral": "home-coral: the same, with models for an Edge TPU",
     "digits": "digits: the digits 0 to 9, shown and spoken in English. A first try without a download",
 }
+
+# of LABELS, those whose models come from the internet, or from the directory of --from
+DOWNLOADS = {"home": "45 MB", "home-coral": "more"}
 
 # of LABELS, the one that needs an Edge TPU
 FOR_EDGE_TPU = "home-coral"
 
 
 class Questions:
-    """Asks for what options have not given. `before` is the config that is there, whose values are the defaults."""
+    """Asks for what options have not given. `before` is the config that is there, whose values are the defaults.
 
-    def __init__(self, terminal: Terminal, finder: Finder, given: Given, before: Config | None) -> None:
+    `downloads`: the models of a bundle come from the internet. Else a directory has them.
+    """
+
+    def __init__(
+        self, terminal: Terminal, finder: Finder, given: Given, before: Config | None, *, downloads: bool = True
+    ) -> None:
         self._terminal = terminal
         self._finder = finder
         self._before = before
+        self._downloads = downloads
         self._devices = DeviceQuestions(terminal, finder, () if before is None else before.streams)
         self._broker = BrokerQuestions(terminal, finder)
         self._accelerators: list[FoundAccelerator] | None = None
@@ -83,7 +92,7 @@ class Questions:
 
     def _bundle(self, choices: Choices) -> Choices:
         names = [name for name in LABELS if name != FOR_EDGE_TPU or self._has_edge_tpu()]
-        options = [Option(LABELS[name], name) for name in names]
+        options = [Option(f"{LABELS[name]}{self._models_of(name)}", name) for name in names]
         if choices.bundle not in names:
             options.insert(0, Option(f"as it is: {choices.bundle}", choices.bundle))
         options.append(Option("another bundle, by its directory", OTHER))
@@ -92,6 +101,12 @@ class Questions:
         if chosen == OTHER:
             chosen = ask(self._terminal, "Directory of the bundle", "", bundle)
         return replace(choices, bundle=chosen)
+
+    def _models_of(self, name: str) -> str:
+        """Return what is downloaded for a bundle, as a sentence."""
+        if name not in DOWNLOADS:
+            return ""
+        return f". Downloads {DOWNLOADS[name]}" if self._downloads else ". No download"
 
     def _has_edge_tpu(self) -> bool:
         """Return whether an Edge TPU works. The first call tries all accelerators, and tells what it finds."""

@@ -100,7 +100,7 @@ class Systemd:
             unit = self.look()
             if unit.recognises or (unit.is_started and not recognises):
                 return unit
-            if unit.is_at_rest or time.monotonic() > deadline:
+            if unit.is_given_up or time.monotonic() > deadline:
                 raise Refused(unit.problem)
             if unit.stage not in ("", told):
                 told = unit.stage

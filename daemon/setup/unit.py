@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 # of `systemctl show`
-PROPERTIES = ("LoadState", "ActiveState", "SubState", "Result", "ExecMainStatus", "StatusText", "Job")
+PROPERTIES = ("LoadState", "ActiveState", "SubState", "Result", "ExecMainStatus", "StatusText", "Job", "NRestarts")
+
+# Each takes a second. A service that has ended so often ends again.
+MOST_RESTARTS = 3
 
 MASKED = "the service is masked, so that nothing can start it; allow it again: sudo systemctl unmask perceptd"
 
@@ -31,7 +34,7 @@ EXIT_CODES = {"78": "its config or its bundle cannot be used", "65": "a recordin
 class Unit:
     """The state of the service. All is empty where systemd does not answer.
 
-    `has_job`: systemd is going to change it.
+    `has_job`: systemd is going to change it. `restarts`: how often systemd has started it again by itself.
     """
 
     load: str = ""
@@ -41,6 +44,7 @@ class Unit:
     exit_code: str = ""
     status: str = ""
     has_job: bool = False
+    restarts: int = 0
 
     @property
     def exists(self) -> bool:
@@ -63,9 +67,10 @@ class Unit:
         return self.is_started and self.status.startswith(RECOGNISING)
 
     @property
-    def is_at_rest(self) -> bool:
-        """Whether it does not run, and nothing starts it."""
-        return self.active in ("inactive", "failed") and not self.has_job
+    def is_given_up(self) -> bool:
+        """Whether it does not run and nothing starts it, or it ends again and again."""
+        is_at_rest = self.active in ("inactive", "failed") and not self.has_job
+        return is_at_rest or (self.restarts >= MOST_RESTARTS and not self.is_started)
 
     @property
     def stage(self) -> str:
@@ -96,5 +101,6 @@ class Unit:
 def unit_of(shown: str) -> Unit:
     """Return the state from what `systemctl show` prints: one property a line."""
     values: Mapping[str, str] = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
-    load, active, sub, result, exit_code, status, job = (values.get(name, "").strip() for name in PROPERTIES)
-    return Unit(load, active, sub, result, exit_code, status, has_job=job not in ("", "0"))
+    load, active, sub, result, exit_code, status, job, restarts = (values.get(name, "").strip() for name in PROPERTIES)
+    number = int(restarts) if restarts.isdecimal() else 0
+    return Unit(load, active, sub, result, exit_code, status, has_job=job not in ("", "0"), restarts=number)

@@ -1,4 +1,4 @@
-"""What a command line says that lacks a value."""
+"""What a command line says that lacks a value, or names no command of perceptd."""
 
 from pathlib import Path
 
@@ -20,6 +20,10 @@ from daemon.cli.parser import parse
             "--files needs a value: --files FILE; sounds and pictures that show the label",
         ),
         (["history", "export", "--out"], "--out needs a value: --out DIR; the directory"),
+        (["status"], "no command status; of the service: systemctl status perceptd, and: sudo perceptd doctor"),
+        (["restart"], "there is no command restart; of the service: sudo systemctl restart perceptd"),
+        (["statue"], "invalid choice: 'statue'"),
+        (["bundle", "status"], "invalid choice: 'status'"),
         (["send"], "the following arguments are required: COMMAND"),
     ],
 )

@@ -16,6 +16,9 @@ from daemon.setup.found import (
     SearchFailed,
 )
 
+QUIET = [Level(-60.0, -50.0)]
+CLAP = [*QUIET * 5, Level(-20.0, -5.0), *QUIET * 8]
+
 GOOD = [{"check": "config", "level": "good", "found": "good", "remedy": None}]
 BAD = [{"check": "broker", "level": "failure", "found": "refused the login", "remedy": "correct it"}]
 
@@ -65,7 +68,7 @@ class Machine:
         self._cameras, self._microphones, self._brokers = list(cameras), list(microphones), list(brokers)
         self._accelerators, self._services = list(accelerators), services or {}
         self.searches = 0
-        self.levels: Iterable[Level] = [Level(-60.0, -50.0)] * 10
+        self.levels: Iterable[Level] = CLAP
         self.picture_of: CameraConfig | None = None
 
     def cameras(self) -> list[FoundCamera]:

@@ -67,6 +67,7 @@ def service(
     ):
         running = Service(daemon, subscriber, node)
         running.wait_for_recognitions()
+        subscriber.wait_for(f"perceptd/{node}/health")
         yield running
 
 

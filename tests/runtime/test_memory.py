@@ -57,10 +57,11 @@ def test_threads_share_heaps_of_the_allocator() -> None:
     assert found.count("<heap nr=") == ARENAS
 
 
-def mapping(permissions: str, path: str, anonymous_kb: int = 0, swap_kb: int = 0) -> str:
+def mapping(permissions: str, path: str, rss_kb: int = 64, anonymous_kb: int = 0, swap_kb: int = 0) -> str:
     return (
         f"7f0000200000-7f0000400000 {permissions} 00206000 fe:00 297                    {path}\n"
-        f"Size:               2048 kB\nAnonymous:          {anonymous_kb:4} kB\nSwap:               {swap_kb:4} kB\n"
+        f"Size:               2048 kB\nRss:                {rss_kb:4} kB\n"
+        f"Anonymous:          {anonymous_kb:4} kB\nSwap:               {swap_kb:4} kB\n"
         "THPeligible:           0\nVmFlags: rd ex mr mw me sd \n"
     )
 
@@ -74,6 +75,8 @@ LIBRARY = "/opt/program/lib/with a space.so"
         (mapping("r-xp", LIBRARY), True),
         (mapping("r--p", LIBRARY), True),
         (mapping("r-xp", f"{LIBRARY} (deleted)"), False),
+        # as an emulator lists all
+        (mapping("r--p", LIBRARY, rss_kb=0), False),
         (mapping("rw-p", LIBRARY), False),
         (mapping("rw-s", LIBRARY), False),
         (mapping("---p", LIBRARY), False),

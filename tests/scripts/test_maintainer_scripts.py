@@ -44,6 +44,26 @@ def test_compiling_says_so_before_it_begins(tmp_path: Path) -> None:
     assert first.startswith("compiling the Python modules of perceptd, which takes") and second == "compiled"
 
 
+@pytest.mark.parametrize(
+    ("group", "rule", "goes"),
+    [
+        ("apex:x:990:", "", True),
+        ("apex:x:990:sam", "", False),
+        ("apex:x:990:", 'SUBSYSTEM=="apex", GROUP="apex"', False),
+        ("", "", False),
+    ],
+)
+def test_a_removal_takes_the_group_of_edge_tpus_where_nothing_else_uses_it(
+    tmp_path: Path, group: str, rule: str, *, goes: bool
+) -> None:
+    (tmp_path / "65-apex.rules").write_text(rule)
+    getent = f"getent() {{ echo '{group}'; }}" if group else "getent() { return 2; }"
+    groupdel = 'groupdel() { echo removed "$@"; }'
+    script = f"set -e\n{STEPS}\nudev_rules={tmp_path}\n{getent}\n{groupdel}\nremove_apex\necho done"
+    done = subprocess.run(["dash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == ("removed apex\n" if goes else "") + "done\n"
+
+
 def test_scripts_install_installs_all_that_the_package_has_of_a_checkout() -> None:
     assert set(tree.PARTS) <= set(parts_of_scripts_install())
 

@@ -19,7 +19,7 @@ from daemon.setup.plan import read_before
 from daemon.setup.questions import Questions, fresh_choices
 from daemon.setup.service import Pause, Systemd
 from daemon.setup.written import Place
-from tests.fakes.setup import BAD, GOOD, Installed, Machine, Person
+from tests.fakes.setup import BAD, CLAP, GOOD, QUIET, Installed, Machine, Person
 from tests.setup.test_service import RECOGNISES, START, commands, systemd
 
 CAMERA = FoundCamera("rtsp://cam/x", "Camera")
@@ -72,13 +72,18 @@ class Course:
         return "DATE"
 
 
+@pytest.fixture(autouse=True)
+def _pictures(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pictures lie in a directory of the test."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("pictures")))
+
+
 def names(directory: Path) -> set[str]:
     return {path.name for path in directory.iterdir()}
 
 
 def test_what_was_answered_is_written_and_tested(tmp_path: Path) -> None:
     course = Course(tmp_path, *LOGIN, "")
-    course.machine.levels = [Level(-60.0, -50.0)] * 5 + [Level(-20.0, -5.0)] + [Level(-60.0, -50.0)] * 8
     outcome = course.run()
     config = load_config(course.config).document
     assert str(config.streams["room"].camera.device) == "rtsp://me:hunter2@cam/x"  # type: ignore[union-attr]
@@ -102,7 +107,7 @@ def test_nobody_is_asked_to_clap_before_the_microphone_is_open(tmp_path: Path, *
         assert "Please clap" not in course.said
         if not opens:
             raise SearchFailed("camera: sends no sound")
-        yield from [Level(-60.0, -50.0)] * 5 + [Level(-20.0, -5.0)] + [Level(-60.0, -50.0)] * 8
+        yield from CLAP
 
     course.machine.levels = levels()
     outcome = course.run()
@@ -110,6 +115,40 @@ def test_nobody_is_asked_to_clap_before_the_microphone_is_open(tmp_path: Path, *
     outcome.picture[0].unlink()
     assert ("Please clap" in course.said, outcome.sound is not None) == (opens, opens)
     assert ("no sound: camera: sends no sound" in course.said) is not opens
+
+
+class Attempts:
+    """The levels of each time that the microphone is opened."""
+
+    def __init__(self, *attempts: list[Level]) -> None:
+        self._attempts = list(attempts)
+
+    def __iter__(self) -> Iterator[Level]:
+        return iter(self._attempts.pop(0))
+
+
+@pytest.mark.parametrize(("answers", "claps"), [(["no"], False), ([""], True), (["", "", "no"], False)])
+def test_without_a_clap_it_gives_advice_and_listens_again(tmp_path: Path, answers: list[str], *, claps: bool) -> None:
+    course = Course(tmp_path, *LOGIN, "", *answers)
+    course.machine.levels = Attempts(*[QUIET * 10 for _ in answers], *[CLAP] * claps)
+    outcome = course.run()
+    course.setup.remove_pictures()
+    assert outcome.sound is not None and outcome.sound.clap is claps
+    assert course.person.remaining == []
+    advice = "Try again nearer to the microphone; see that it is not muted, and that it is this one."
+    assert course.said.count(advice) == course.said.count("but no clap") == len(answers)
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_the_picture_that_a_person_was_shown_goes_with_the_setup(tmp_path: Path, *, asks: bool) -> None:
+    course = Course(tmp_path, *LOGIN, "", asks=asks)
+    outcome = course.run(FRESH if asks else replace(FRESH, camera="rtsp://cam/x"))
+    assert outcome.picture is not None and outcome.picture[0].exists()
+    course.setup.remove_pictures()
+    assert outcome.picture[0].exists() is not asks
+    outcome.picture[0].unlink(missing_ok=True)
+    course.setup.remove_pictures()
+    assert ("the end of this setup removes it" in course.said, "then remove it" in course.said) == (asks, not asks)
 
 
 def test_a_picture_for_which_there_is_no_place_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

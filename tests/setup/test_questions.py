@@ -1,5 +1,6 @@
 """The questions of a setup, as a person answers them."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +49,14 @@ def test_who_takes_each_default_gets_what_was_found() -> None:
 
 def test_nothing_is_asked_that_options_have_answered() -> None:
     assert asked(Machine())[0] == FRESH
+
+
+@pytest.mark.parametrize(("downloads", "said"), [(True, ". Downloads 45 MB"), (False, ". No download")])
+def test_a_download_is_told_where_no_directory_has_the_models(said: str, *, downloads: bool) -> None:
+    person = Person("")
+    Questions(person, Machine(), without(bundle=None), None, downloads=downloads).ask(FRESH)
+    (home,) = re.findall(r"1  home: .* a person(.*)$", person.transcript, re.MULTILINE)
+    assert home == said
 
 
 def test_a_wrong_answer_is_asked_again_with_what_is_expected() -> None:

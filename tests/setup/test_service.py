@@ -24,7 +24,7 @@ esac
 JOURNALCTL = '#!/bin/sh\necho "an older line\ncannot open rtsp://me:hunter2@cam/x\n1\n2\n3\n4"\n'
 
 # what PROPERTIES are called here
-NAMES = ("load", "active", "sub", "result", "exit_code", "status", "job")
+NAMES = ("load", "active", "sub", "result", "exit_code", "status", "job", "restarts")
 
 RECOGNISES = {"status": "recognising: 1 stream"}
 
@@ -32,7 +32,7 @@ RECOGNISES = {"status": "recognising: 1 stream"}
 def systemd(directory: Path, *states: dict[str, str], restart: int = 0) -> Systemd:
     """Return a systemd whose service has these states, one after the other. Without any it runs."""
     (directory / "states").mkdir(exist_ok=True)
-    usual = dict(zip(NAMES, ("loaded", "active", "running", "success", "0", "", ""), strict=True))
+    usual = dict(zip(NAMES, ("loaded", "active", "running", "success", "0", "", "", "0"), strict=True))
     for number, state in enumerate(states or [{}]):
         values = zip(PROPERTIES, (usual | state).values(), strict=True)
         text = "".join(f"{name}={value}\n" for name, value in values)
@@ -152,6 +152,7 @@ def test_the_wait_for_a_service_tells_what_it_waits_for(
             {"active": "failed", "result": "start-limit-hit"},
             "failed: it was started too often within a short time: sudo systemctl reset-failed perceptd",
         ),
+        (AGAIN | {"restarts": "3"}, "activating: it has ended with exit code 1"),
         # somebody has stopped it meanwhile, or canceled its start
         ({"active": "inactive"}, "inactive"),
     ],

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from daemon import __version__
@@ -15,6 +16,7 @@ from tests.helpers.debs import built_of_commit_before, target_of
 from tests.helpers.directed_camera import directed_camera
 from tests.helpers.nspawn import SUITES, bare_guest
 from tests.helpers.place_sounds import event_sound, place_sound, recordings
+from tests.helpers.pulse import RATE_HZ
 from tests.shared import SHARED
 from tests.systemd.journey import BEFORE, EVENT_S, MODELS, STREAM, Journey, Listener, SignedRepository, Steps
 from tests.systemd.packaged import CONFIG, REPOSITORY, SERVICE
@@ -34,7 +36,7 @@ BOX_S, INSTALLED_MB, IDLE_MB = 600.0, 400.0, 130.0
 KNOWN_S, IDLE_S = 900.0, 60.0
 LABEL, KIND = "the cock crows", "rooster"
 BARKS, OF_THE_PLACE, PLACE_S = "dog", ("rain", "clock_tick", "coughing", "airplane"), 300.0
-PRESSES, PRESS_S = 5, 5.0
+PRESSES, PRESS_S, PAUSE_S = 5, 5.0, 5.0
 # how long an event is waited for before another recording is played
 BETWEEN_S = 6.0
 
@@ -94,7 +96,10 @@ def test_ten_minutes_from_the_box_to_the_first_own_event(journey: Journey, steps
             if has_models:
                 with steps.step(f"an own event of {version}"):
                     hear_own_event(journey, listener)
-    journey.camera.loop(event_sound(recordings(BARKS)[0]) if has_models else None)
+    if has_models:
+        bark = event_sound(recordings(BARKS)[0])
+        # each event ends before the next one starts
+        journey.camera.loop(np.concatenate([bark, np.zeros_like(bark, shape=round(PAUSE_S * RATE_HZ))]))
     with steps.step("what else docs/getting-started.md types"):
         journey.try_the_rest(has_events=has_models)
     with steps.step("purge"):

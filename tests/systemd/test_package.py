@@ -119,7 +119,8 @@ def test_a_purge_leaves_nothing_and_another_installation_begins_anew(machine: Ma
         assert f"removed with it: {data}\n" in told
         assert machine.retained() == []
         assert [guest.run("getent", "passwd", user, check=False).returncode for user in USERS] == [2, 2]
-        assert [guest.run("getent", "group", user, check=False).returncode for user in USERS] == [2, 2]
+        groups = (*USERS, "apex")
+        assert [guest.run("getent", "group", group, check=False).returncode for group in groups] == [2, 2, 2]
         pruned = [
             part
             for path in ("/src", "/proc", "/sys", "/tmp", "/run", "/var/log", REPOSITORY, "/etc/apt")

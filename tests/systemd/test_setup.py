@@ -67,6 +67,8 @@ def test_a_person_sets_up_the_service_and_follows_the_link_to_its_page(machine: 
                 ("Password of hall", BROKER_PASSWORD),
                 ("Number", "2"),
                 ("Write it?", ""),
+                # the camera plays a tone
+                ("Listen again?", "no"),
                 ("Password for the page", ""),
                 ("Start the service now", ""),
             ):
@@ -145,6 +147,8 @@ def test_what_may_keep_the_service_from_starting_is_overcome_or_told(machine: Gu
         assert machine.run("systemctl", "show", "perceptd", "-P", "Result").stdout == "start-limit-hit\n"
         said = start(machine, LIMIT)
         assert said.endswith("recognising: 1 stream\n"), said
+        said = start(machine, "[Service]\nExecStart=\nExecStart=/bin/false\n")
+        assert "it has ended with exit code 1; systemd starts it again\nthe service is " in said, said
         machine.write(CONFIG, "node: [\n")
         said = start(machine, "")
         assert "its config or its bundle cannot be used\n" in said and f"\n{CONFIG}" in said, said

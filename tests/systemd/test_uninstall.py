@@ -18,7 +18,8 @@ CERTIFICATE = "/etc/perceptd/certificates/ca.pem"
 DOWNLOADS = "/var/cache/perceptd"
 PAGE = "/var/lib/perceptd-page"
 PAGE_DROP_IN = "/etc/systemd/system/perceptd-page.socket.d"
-SHARED_GROUPS = ("video", "audio", "plugdev", "apex", "render")
+SHARED_GROUPS = ("video", "audio", "plugdev", "render")
+RULES_OF_CORAL = "/etc/udev/rules.d/65-apex.rules"
 TOPICS = {
     "perceptd/demo/availability",
     "perceptd/demo/health",
@@ -52,6 +53,10 @@ def has_user(guest: Guest) -> tuple[bool, bool]:
     return found[0], found[1]
 
 
+def has_apex(guest: Guest) -> bool:
+    return guest.run("getent", "group", "apex", check=False).returncode == 0
+
+
 def owners(guest: Guest, path: str) -> str:
     return guest.run("stat", "--format=%U:%G %a", path).stdout.strip()
 
@@ -75,6 +80,7 @@ def test_removal_keeps_config_and_state_and_another_installation_uses_them(guest
         guest.run("mkdir", "-p", DOWNLOADS)
         # hard links, so that the second installation needs no packages
         guest.run("cp", "-al", "/opt/perceptd/.venv", "/var/tmp/venv")
+        guest.write(RULES_OF_CORAL, 'SUBSYSTEM=="apex", GROUP="apex"\n')
         done = guest.run("/opt/perceptd/scripts/install", "--remove")
         for topic in TOPICS:
             wait_until(lambda topic=topic: subscriber.payloads(topic)[-1] == b"", f"{topic} is empty")
@@ -83,6 +89,8 @@ def test_removal_keeps_config_and_state_and_another_installation_uses_them(guest
     assert f"perceptd {__version__} is removed.\n{kept}; scripts/install --purge removes them\n" in done.stdout
     assert has_user(guest) == (False, False)
     assert all(guest.run("getent", "group", group).stdout for group in SHARED_GROUPS)
+    assert has_apex(guest), "a udev rule of another program names the group"
+    guest.run("rm", RULES_OF_CORAL)
     gone = (
         *INSTALLED,
         "/opt/perceptd",
@@ -118,6 +126,7 @@ def test_a_purge_removes_everything_and_names_what_a_broker_that_is_away_retains
     assert {f"  {topic}" for topic in TOPICS} <= set(done.stderr.splitlines())
     assert has_user(guest) == (False, False)
     assert all(guest.run("getent", "group", group).stdout for group in SHARED_GROUPS)
+    assert not has_apex(guest)
     assert guest.run("ls", "-A", "/srv/state").stdout == ""
     others = ("/src", "/proc", "/sys", "/tmp", "/run", "/var/log")
     pruned = [part for path in others for part in ("-path", path, "-prune", "-o")]

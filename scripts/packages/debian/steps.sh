@@ -18,6 +18,9 @@ enabled=$own_units/multi-user.target.wants/perceptd.service
 # the units beside the service's own, in the order in which they stop
 other_units="perceptd-page.service perceptd-page.socket perceptd.socket"
 
+# where programs have their udev rules
+udev_rules="/etc/udev/rules.d /run/udev/rules.d /usr/lib/udev/rules.d /lib/udev/rules.d"
+
 # in which preinst notes what runs; an upgrade that the machine's end interrupts finds it empty
 running=/run/perceptd-package
 
@@ -152,6 +155,15 @@ remove_data() {
     done
 }
 
+# remove_apex: remove the group of Edge TPUs on PCI, which no package of Debian has, where nothing else uses it: it has no
+# members, and no udev rule names it
+remove_apex() {
+    # shellcheck disable=SC2086  # a list
+    case $(getent group apex) in
+        *:) grep -rqs apex $udev_rules || groupdel apex 2>/dev/null || true ;;
+    esac
+}
+
 # remove_users: remove the users. This leaves all other groups, such as video and plugdev, which other programs use
 remove_users() {
     local each
@@ -159,6 +171,7 @@ remove_users() {
         if has_user "$each"; then userdel "$each"; fi
         if getent group "$each" >/dev/null; then groupdel "$each"; fi
     done
+    remove_apex
 }
 
 # compile_bytecode, remove_bytecode: the package has none, and the service itself cannot write it
