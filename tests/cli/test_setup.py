@@ -150,6 +150,8 @@ def test_a_person_sets_up_a_camera_and_a_broker_with_logins_and_it_recognises(tm
                 ("Password of hall", BROKER_PASSWORD),
                 ("Number", ""),
                 ("Write it?", ""),
+                # the camera's sound is a tone
+                ("Listen again?", "no"),
                 ("Password for the page", "short"),
                 ("The same again", "short"),
                 ("Password for the page", PAGE_PASSWORD),
