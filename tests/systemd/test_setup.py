@@ -67,11 +67,7 @@ def test_a_person_sets_up_the_service_and_follows_the_link_to_its_page(machine: 
                 ("Password of hall", BROKER_PASSWORD),
                 ("Number", "2"),
                 ("Write it?", ""),
-<<<<<<< HEAD
                 # the camera plays a tone
-=======
-                # the camera's sound is a tone
->>>>>>> b53032cca8d498de160f0f2e419a94cf2c90dd4b
                 ("Listen again?", "no"),
                 ("Password for the page", ""),
                 ("Start the service now", ""),
