@@ -150,7 +150,7 @@ def test_a_person_sets_up_a_camera_and_a_broker_with_logins_and_it_recognises(tm
                 ("Password of hall", BROKER_PASSWORD),
                 ("Number", ""),
                 ("Write it?", ""),
-                # the camera's sound is a tone
+                # the camera plays a tone
                 ("Listen again?", "no"),
                 ("Password for the page", "short"),
                 ("The same again", "short"),
