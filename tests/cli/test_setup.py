@@ -162,6 +162,7 @@ def test_a_person_sets_up_a_camera_and_a_broker_with_logins_and_it_recognises(tm
         print(terminal.shown)
         for secret in (BROKER_PASSWORD, CAMERA_PASSWORD, "c%2Fa%23m%25", PAGE_PASSWORD):
             assert secret not in terminal.shown
+        assert terminal.shown.count("/perceptd-picture-") == 2 and [*tmp_path.glob("perceptd-picture-*")] == []
         assert "refused the login" in terminal.shown and "picture  320x240" in terminal.shown
         with DaemonProcess(yaml.safe_load(config.read_text()), tmp_path):
             topic = "perceptd/hall/door/recognition"
