@@ -35,6 +35,8 @@ SELFTEST_S = 120.0
 # a node that runs is this late with its health at most, on a busy machine
 HEALTH_LATE = timedelta(seconds=30)
 
+HEALTH_REMEDY = "docs/troubleshooting.md tells what to do about each; the node's log: journalctl -u perceptd"
+
 
 class NodeChecks:
     """The checks of one config. A check has no findings if the document that it needs cannot be read."""
@@ -201,7 +203,7 @@ def health_finding(node: str, report: HealthReport, *, runs: bool) -> Finding:
     found = f"node {node} runs, with status {report.status}{f': {said}' if said else ''}"
     if report.status == "ok" and not wrong:
         return Finding("health", "good", found)
-    return Finding("health", "warning", found, "see its log: journalctl -u perceptd")
+    return Finding("health", "warning", found, HEALTH_REMEDY)
 
 
 def device_findings(config: Config, bundle: Bundle) -> Iterator[Finding]:

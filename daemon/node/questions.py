@@ -7,7 +7,7 @@ from collections.abc import Collection
 from daemon.core.timing import clock_text, wall_time_of
 from daemon.mqtt.commands import InvalidCommand, TeachAnswerArguments
 from daemon.mqtt.teaching_payloads import QuestionPart
-from daemon.node.teaching_commands import Done, check_label, peak_of_event
+from daemon.node.teaching_commands import Done, check_label, moment_text, peak_of_event
 from daemon.node.teaching_input import TaughtOnto, TeachingInput
 from daemon.teaching.records import Example, Peak, Question, StoredMoment
 from daemon.teaching.review import Review, Seen, consider
@@ -88,11 +88,14 @@ def answer(store: TeachingStore, arguments: TeachAnswerArguments, bundle: Taught
         raise InvalidCommand(f"{label} was forgotten meanwhile")
     if was is not None:
         check_label(was, bundle)
-    with store.step(f"the answer about {_where(question.moment)}"):
+    if (said := _said(store, question.moment, was)) is not None:
+        store.remove_question(question.id)
+        raise InvalidCommand(said)
+    with store.step(f"the answer about {moment_text(question.moment)}"):
         if was != label:
             store.add_wrong(question.moment.wrong, question.moment.event)
         if was is not None:
-            store.add_example(_example(question.moment, was, uuid.uuid4().hex))
+            store.add_example(_example(question.moment, was))
         store.remove_question(question.id)
     return None, {"question": question.id, "label": was}
 
@@ -123,13 +126,14 @@ def answer_about(
         raise InvalidCommand(f"{label} was forgotten: nothing is left to correct")
     if was is not None:
         check_label(was, bundle)
-    when = _where(peak)
+    if (said := _said(store, peak, was)) is not None:
+        raise InvalidCommand(said)
+    when = moment_text(peak)
     with store.step(f"the answer about {when}"):
         if was != label and label in labels:
             store.add_wrong(peak.wrong, peak.event)
         if was is not None:
-            # the same again is refused: an event is one example
-            store.add_example(_example(peak, was, uuid.uuid5(uuid.NAMESPACE_OID, f"{event}/{was}").hex))
+            store.add_example(_example(peak, was))
         for question in store.questions():
             if question.moment.event == event:
                 store.remove_question(question.id)
@@ -137,8 +141,14 @@ def answer_about(
     return words, {"event": event, "label": was}
 
 
-def _where(moment: Peak) -> str:
-    return f"{moment.label} in {moment.stream} at {clock_text(moment.taken_s)}"
+def _said(store: TeachingStore, moment: Peak, was: str | None) -> str | None:
+    """Return that the same was said of this moment already; None: it was not. An event is one example of a label."""
+    if was is None:
+        is_said = store.is_wrong(moment.wrong, moment.event)
+    else:
+        is_said = _example_id(moment, was) in {example.id for example in store.examples()}
+    answer = "wrong" if was is None else "right" if was == moment.label else was
+    return f"{moment_text(moment)} was called {answer} already" if is_said else None
 
 
 def _named(arguments: TeachAnswerArguments) -> str | None:
@@ -157,9 +167,13 @@ def _asked(store: TeachingStore, question_id: str | None, labels: Collection[str
     raise InvalidCommand(NO_QUESTION if question_id is None else f"no question {question_id!r} is open")
 
 
-def _example(moment: Peak, label: str, id_: str) -> Example:
+def _example_id(moment: Peak, label: str) -> str:
+    return uuid.uuid5(uuid.NAMESPACE_OID, f"{moment.event}/{label}").hex
+
+
+def _example(moment: Peak, label: str) -> Example:
     return Example(
-        id=id_,
+        id=_example_id(moment, label),
         label=label,
         stream=moment.stream,
         taken_s=moment.taken_s,

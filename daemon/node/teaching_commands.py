@@ -89,9 +89,13 @@ class TeachingCommands:
             raise InvalidCommand(f"{peak.label} has lost its examples: teach it again first")
         if peak.label not in self.labels:
             raise InvalidCommand(f"{peak.label} was forgotten: nothing is left to correct")
+        where = moment_text(peak)
+        if self.store.is_wrong(peak.wrong, peak.event):
+            later = "" if arguments.event is not None else "; there is no later event"
+            raise InvalidCommand(f"{where} was called wrong already{later}")
         self.store.add_wrong(peak.wrong, peak.event)
         result = {"label": peak.label, "stream": peak.stream, "event": peak.event, "time": wall_time_of(peak.taken_s)}
-        return f"{peak.label} in {peak.stream} at {clock_text(peak.taken_s)} was wrong", result
+        return f"{where} was wrong", result
 
     def _event(self, arguments: TeachWrongArguments) -> Peak:
         if arguments.event is not None:
@@ -132,6 +136,11 @@ def peak_of_event(store: TeachingStore, live: TeachingInput, event: str) -> Peak
     if peak is None:
         raise InvalidCommand(f"no event {event!r} is known; events are kept for 7 days")
     return peak
+
+
+def moment_text(moment: Peak) -> str:
+    """Return which moment it is, as in `kettle boils in kitchen at 08:54:59`."""
+    return f"{moment.label} in {moment.stream} at {clock_text(moment.taken_s)}"
 
 
 def unknown_label(label: str, labels: frozenset[str]) -> str:

@@ -85,7 +85,9 @@ class PictureQuality:
         if now_ns - self._lit_ns >= PATIENCE_NS:
             self._complaint = Complaint("the picture is black", reopens=True)
         elif now_ns - self._changed_ns >= PATIENCE_NS:
-            self._complaint = Complaint("the picture never changes", reopens=True)
+            self._complaint = Complaint(
+                "the picture stays the same to the last bit: has the camera frozen?", reopens=True
+            )
         return self._complaint
 
 

@@ -165,6 +165,13 @@ def erase_embedded(database: sqlite3.Connection) -> None:
     database.execute("DELETE FROM embedded WHERE example NOT IN (SELECT id FROM examples)")
 
 
+def is_wrong(database: sqlite3.Connection, moment: WrongMoment, event: str) -> bool:
+    """Return whether this moment of an event was called wrong. A higher moment of an open event was not."""
+    named = (moment.label, event[:64], moment.taken_s)
+    query = "SELECT 1 FROM wrong WHERE label = ? AND event = ? AND taken_s = ?"
+    return database.execute(query, named).fetchone() is not None
+
+
 def add_wrong(database: sqlite3.Connection, moment: WrongMoment, event: str | None, step: int) -> None:
     """Add a moment as background of its label. A second one of the same event and label replaces the first.
 

@@ -32,7 +32,7 @@ class Fitted:
 
 
 def fit(training: TrainingSet, base: BaseLogits) -> Fitted:
-    """Return the fitted labels. `base` is asked with exclusive scoring only.
+    """Return the fitted labels. `base` gives the logits of the labels that were there before.
 
     Raises Refused when no label can be fitted, with the reason of each.
     """

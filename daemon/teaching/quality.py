@@ -17,8 +17,13 @@ MAX_FLAT = 1.0
 # so many rows and columns of a picture are looked at, or more
 LEAST_SIDE = 32
 
-# From so many pictures on, equality in every bit says that the camera has frozen.
+# From so many pictures on, equality in every bit is no chance. A camera has frozen then, shows a test picture, or its
+# encoder sends nothing of a still scene from one keyframe to the next.
 LEAST_FRAMES = 3
+FROZEN = (
+    "the picture stays the same to the last bit: has the camera frozen? If not, let something move before it, or let "
+    "it send a keyframe each second"
+)
 
 # the lowest three bits of 16
 MAX_SILENCE = 8 / 32768
@@ -103,7 +108,7 @@ def frames_problem(frames: Sequence[Plane]) -> str | None:
     if all(float(np.std(_grey(frame))) <= MAX_FLAT for frame in frames):
         return "the picture is of one colour: is the camera covered?"
     if len(frames) >= LEAST_FRAMES and all(np.array_equal(frames[0], frame) for frame in frames[1:]):
-        return "the picture does not change at all: the camera has frozen"
+        return FROZEN
     return None
 
 

@@ -25,7 +25,7 @@ HOUR_S = 3600.0
 
 
 class BaseLogits(Protocol):
-    """Gives the logits (L,) of the base for the vectors of one moment. Used with exclusive scoring only."""
+    """Gives the logits (L,) of the base for the vectors of one moment."""
 
     def __call__(self, vectors: Mapping[str, Array], stream: str | None = None) -> Array:
         """Return the logits of the labels that apply to a stream; None: of all labels."""

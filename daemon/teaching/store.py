@@ -183,6 +183,11 @@ class TeachingStore:
         with self.step(text) as step, self._file.changing() as database:
             examples.add_wrong(database, moment, event, step)
 
+    def is_wrong(self, moment: WrongMoment, event: str) -> bool:
+        """Return whether this moment of an event was called wrong already."""
+        with self._file.reading() as database:
+            return examples.is_wrong(database, moment, event)
+
     def wrong_counts(self) -> dict[str, int]:
         """Return how many moments of each label were called wrong."""
         with self._file.reading() as database:

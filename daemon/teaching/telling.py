@@ -7,6 +7,7 @@ import numpy as np
 
 from daemon.core.records import Modality
 from daemon.core.text import hours_text
+from daemon.teaching.claims import Claims
 from daemon.teaching.decisions import Decision
 from daemon.teaching.judging import Judged
 from daemon.teaching.material import Material
@@ -31,14 +32,15 @@ def report_of(
     judged: Sequence[Judged],
     harmful: Collection[int],
     left_out: Sequence[str],
-    claims: Mapping[int, str],
+    claims: Claims,
 ) -> Report:
-    """Return the report of the labels of a fit. `claims` has what the base calls a press by itself, by press."""
+    """Return the report of the labels of a fit. `claims` has what the base calls the presses by itself."""
     labels = []
     for index, decision in enumerate(decisions):
         own = [each for each in judged if each.label == index]
         label = _label_report(training, material, index, decision, own, harmful)
-        labels.append(label.model_copy(update={"warnings": [*_claimed(own, claims), *label.warnings]}))
+        known = [*_claimed(own, claims.taken), *_alike(claims.alike.get(index, {}), len(own))]
+        labels.append(label.model_copy(update={"warnings": [*known, *label.warnings]}))
     notes = list(left_out)
     if weak := sorted(training.scores_only & set(training.sizes)):
         give = "gives" if len(weak) == 1 else "give"
@@ -152,6 +154,14 @@ def _claimed(judged: Sequence[Judged], claims: Mapping[int, str]) -> list[str]:
     return [
         f"the bundle already calls this {label} in {count} of {len(judged)} presses: what it knows stays as it is"
         for label, count in Counter(claims[press] for press in missed if press in claims).most_common()
+    ]
+
+
+def _alike(counts: Mapping[str, int], presses: int) -> list[str]:
+    """Return a warning for each label of the base that is recognised beside a taught one."""
+    return [
+        f"the bundle's own {label} is also recognised in {count} of {presses} presses: use it where it means the same"
+        for label, count in sorted(counts.items())
     ]
 
 

@@ -14,7 +14,7 @@ from tests.docs.pages import DOCS, rows, sections, strings
 PAGE = (DOCS / "teaching.md").read_text(encoding="utf-8")
 
 # what a report has in the place of a figure, an id, a label, a stream or a sense
-FILLED = re.compile(r"\b(?:\d+(?:\.\d+)?(?: h)?|[0-9a-f]{8}|tap runs|kitchen|picture|sound|heard|presses)\b")
+FILLED = re.compile(r"\b(?:\d+(?:\.\d+)?(?: h)?|[0-9a-f]{8}|tap runs|rooster|kitchen|picture|sound|heard|presses)\b")
 
 QUOTED = [
     quoted for says, *_ in rows(sections("teaching.md")["The report"]) for quoted in re.findall(r"`([^`]+)`", says)

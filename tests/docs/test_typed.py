@@ -13,7 +13,7 @@ COMMANDS = re.compile(r"(?:\$ |sudo |mkdir |mosquitto_|perceptd |scripts/|gpg )"
 # how the blocks begin that other tests run, by page
 ELSEWHERE = {
     # tests/systemd/test_setup.py gives its answers at a terminal
-    "getting-started.md": ("sudo perceptd setup\n",),
+    "getting-started.md": ("sudo perceptd setup\n", "sudo perceptd watch\n"),
     "setup.md": ("sudo perceptd setup\n",),
     # the campaign packages
     "packages.md": ("scripts/package ",),

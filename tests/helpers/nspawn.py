@@ -33,6 +33,8 @@ INSTALLED_BY = ("scripts/install", "scripts/setup.sh", "requirements/runtime.loc
 
 COPY = "guest-copy-"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+# not at the same place in the guest, whose own package ca-certificates writes that file
+GUEST_CERTIFICATES = "/certificates.crt"
 NETWORK = ("PIP_INDEX_URL", "PIP_TRUSTED_HOST", "http_proxy", "https_proxy", "no_proxy")
 _numbers = itertools.count(1)
 
@@ -190,10 +192,11 @@ def _copied(image: Path) -> Iterator[Path]:
 
 
 def _binds() -> list[str]:
-    return [f"--bind-ro={ROOT}:/src", *([f"--bind-ro={CERTIFICATES}"] if CERTIFICATES.exists() else [])]
+    certificates = [f"--bind-ro={CERTIFICATES}:{GUEST_CERTIFICATES}"] if CERTIFICATES.exists() else []
+    return [f"--bind-ro={ROOT}:/src", *certificates]
 
 
 def install_checkout(guest: Guest) -> None:
     """Let scripts/install install this checkout in a guest that has the network of this machine."""
     network = [f"{name}={os.environ[name]}" for name in NETWORK if name in os.environ]
-    guest.run("env", f"PIP_CERT={CERTIFICATES}", *network, "/src/scripts/install", timeout_s=INSTALL_S)
+    guest.run("env", f"PIP_CERT={GUEST_CERTIFICATES}", *network, "/src/scripts/install", timeout_s=INSTALL_S)

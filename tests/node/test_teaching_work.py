@@ -15,6 +15,7 @@ from daemon.mqtt.commands import Request, parse_arguments
 from daemon.node.fit_ports import Outcome
 from daemon.node.fits import INSTALL_NS, QUIET_NS
 from daemon.node.presses import MAX_WAITING
+from daemon.node.teaching_commands import moment_text
 from daemon.node.teaching_inbox import TeachingCommand
 from daemon.node.teaching_state import LabelFacts, TeachingFacts, teaching_payload
 from daemon.node.teaching_work import RECOUNT_NS
@@ -219,9 +220,29 @@ def test_a_wrong_event_becomes_background_of_its_label(node: Class) -> None:
     assert node.send("teach_wrong").result["event"] == "open"
     node.live.peaks = []
     assert node.send("teach_wrong").result["event"] == "e3"
-    assert node.send("teach_wrong", stream="kitchen").result["event"] == "e1"
+    again = node.send("teach_wrong", stream="kitchen")
+    assert (again.ok, again.reason) == (
+        False,
+        f"{moment_text(node.store.peak('e1'))} was called wrong already; there is no later event",
+    )
+    assert (
+        node.send("teach_wrong", event="e1").reason == f"{moment_text(node.store.peak('e1'))} was called wrong already"
+    )
     assert "no event of a taught label is known in stream attic" in node.send("teach_wrong", stream="attic").reason
     assert node.after().labels[0].wrong == 3
+    node.send("teach_undo")
+    assert node.after().labels[0].wrong == 2, "what said nothing new is no step"
+    assert node.send("teach_wrong").result["event"] == "e3"
+
+
+def test_a_higher_moment_of_an_open_event_can_be_called_wrong_again(node: Class) -> None:
+    node.press()
+    node.live.peaks = [peak("open")]
+    assert node.send("teach_wrong").ok
+    assert not node.send("teach_wrong").ok
+    node.live.peaks = [replace(peak("open"), taken_s=time.time() + 1)]
+    assert node.send("teach_wrong").ok
+    assert node.store.wrong_counts() == {"kettle boils": 1}
 
 
 def test_commands_list_remove_undo_and_report(node: Class) -> None:
@@ -303,8 +324,14 @@ def test_an_answer_about_an_event_teaches(
     assert [each.label for each in node.store.examples()] == examples
     assert sum(node.store.wrong_counts().values()) == wrong
     assert node.store.questions() == [], "the question about it is answered too"
-    if len(examples) == 2:
-        assert "is there already" in node.send("teach_answer", event="e7", **arguments).reason
+    again = node.send("teach_answer", event="e7", **arguments)
+    called = words.removeprefix("was ")
+    assert (again.ok, again.reason) == (False, f"{moment_text(node.store.peak('e7'))} was called {called} already")
+    # the device may have asked just before
+    node.store.ask(Question("q2", "near_threshold", True, 1e9, node.store.peak("e7")))
+    if called == "right":
+        assert node.send("teach_answer", **arguments).reason == again.reason
+        assert node.store.questions() == []
     node.send("teach_undo")
     assert [each.label for each in node.store.examples()] == ["kettle boils"]
     assert node.store.wrong_counts() == {}

@@ -77,7 +77,7 @@ def pictures(kind: str) -> Iterator[Frame]:
         ("alive", None),
         ("night", None),
         ("dark grey bgr", None),
-        ("still", "the picture never changes"),
+        ("still", "the picture stays the same to the last bit: has the camera frozen?"),
         ("black", "the picture is black"),
         ("black bgr", "the picture is black"),
         ("black in full range", "the picture is black"),

@@ -245,7 +245,6 @@ class Journey:
             assert '"phase":' in types(page, "mosquitto_sub", after=" -C 1 -W 60")
         assert "mute: done" in types(page, "$ perceptd send mute")
         self.perceptd("send", "unmute", "--stream", STREAM)
-        types(page, "mosquitto_pub")
         assert "http://localhost:" in types(page, "sudo perceptd page --link")
 
     def restore(self, backup: str) -> None:

@@ -67,6 +67,8 @@ def test_a_person_sets_up_the_service_and_follows_the_link_to_its_page(machine: 
                 ("Password of hall", BROKER_PASSWORD),
                 ("Number", "2"),
                 ("Write it?", ""),
+                # the camera plays a tone
+                ("Listen again?", "no"),
                 ("Password for the page", ""),
                 ("Start the service now", ""),
             ):
@@ -77,6 +79,11 @@ def test_a_person_sets_up_the_service_and_follows_the_link_to_its_page(machine: 
         assert "the service runs: recognising: 1 stream" in terminal.shown
         assert "open it    http://localhost:" in terminal.shown
         assert state(machine) == "active\nenabled"
+        with AtTerminal([*machine.command("perceptd"), "watch"]) as watch:
+            watch.expect(f"using {CONFIG}")
+            # what the service recognises
+            watch.expect("  door  ")
+            watch.expect("  image ")
 
 
 # with this nsenter outlives Ctrl-C. Otherwise it ends, and its terminal is closed with it

@@ -21,7 +21,6 @@ TYPED = {
         "mosquitto_sub",
         "sudo perceptd page --link",
         "$ perceptd send mute",
-        "mosquitto_pub",
     ),
     "setup.md": ("sudo perceptd setup --yes", "sudo cp /etc/perceptd"),
     "packages.md": ("gpg --batch", "sudo wget"),

@@ -280,6 +280,31 @@ class TestStates:
             fit(training_set([], examples, [], labels=labels), no_base)
 
 
+@pytest.mark.parametrize(
+    ("shown", "room", "expected"),
+    [
+        (
+            "rooster",
+            "quiet",
+            ["the bundle's own rooster is also recognised in 5 of 5 presses: use it where it means the same"],
+        ),
+        ("bell", "quiet", []),
+        ("speech", "speech", []),  # it is usual there, so it says nothing of the presses
+    ],
+)
+def test_the_report_says_which_label_of_an_independent_base_is_recognised_beside_it(
+    shown: str, room: str, expected: list[str]
+) -> None:
+    world = World(3)
+    base = SureBase(world, ["rooster", "speech", "quiet"])
+    examples = [world.example(f"{n}", "crow", [{"sound": shown}] * 3, taken_s=n * 3600.0) for n in range(5)]
+    background = world.background(100, {"sound": room})
+    names = ["rooster", "speech", None]
+    fitted = fit(training_set(["crow"], examples, background, base_labels=names), base)
+    (report,) = fitted.report.labels
+    assert [each for each in report.warnings if each.startswith("the bundle's own ")] == expected
+
+
 class LinearBase:
     """A base whose labels are classes of the world: the logit is how far a vector goes towards the class."""
 
@@ -291,6 +316,13 @@ class LinearBase:
         for name, vector in vectors.items():
             total += self._weights[name] @ vector / 2
         return total - total.mean()
+
+
+class SureBase(LinearBase):
+    """Only what is like a class has a logit above 0."""
+
+    def __call__(self, vectors: Mapping[str, Array], stream: str | None = None) -> Array:
+        return super().__call__(vectors, stream) - 2
 
 
 def test_with_exclusive_scoring_the_base_keeps_its_labels() -> None:

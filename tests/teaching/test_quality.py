@@ -28,7 +28,7 @@ MOMENTS = [StoredMoment(0, vectors(1)), StoredMoment(500, vectors(2))]
 FRAMES: dict[str, list[Plane]] = {
     "is dark": [scene(4.0, 2.0) for _ in range(4)],
     "of one colour": [np.full((48, 64, 3), 130, np.uint8)] * 2,
-    "has frozen": [scene()] * 4,
+    "has the camera frozen? If not, let something move": [scene()] * 4,
 }
 
 

@@ -10,7 +10,10 @@ from tests.helpers.mosquitto import Mosquitto, Subscriber, wait_until
 from tests.helpers.pulse import pulse_server
 from tests.node.faults.watched_node import WatchedNode
 
-REASONS = {"yard/camera": "the picture never changes", "room/microphone": "digital silence"}
+REASONS = {
+    "yard/camera": "the picture stays the same to the last bit: has the camera frozen?",
+    "room/microphone": "digital silence",
+}
 
 
 def is_degraded(node: WatchedNode, path: str, reason: str) -> bool:
