@@ -4,6 +4,7 @@ The image has one volume, /data: the config in /data/config, the state of the no
 /etc/perceptd and /var/lib/perceptd lead there, so that every command finds them as on a device.
 """
 
+import errno
 import os
 import sys
 import tempfile
@@ -25,7 +26,7 @@ def main(arguments: list[str]) -> int:
     """Execute one action; return its exit code: 1 when the node is not healthy."""
     try:
         if arguments == ["start"]:
-            return start(SERVICE_CONFIG)
+            return start(SERVICE_CONFIG, SERVICE_STATE)
         if arguments == ["health"]:
             return health(SERVICE_STATE / "local.sock")
     except Refused as error:
@@ -35,11 +36,12 @@ def main(arguments: list[str]) -> int:
     return EXIT_REFUSED
 
 
-def start(config: Path, port: int = DEFAULT_PORT) -> int:
+def start(config: Path, state: Path, port: int = DEFAULT_PORT) -> int:
     """Run the node of a config, which is written if there is none, and its page. Return the exit code of the node.
 
     Raises Refused.
     """
+    ensure_state(state)
     ensure_config(config, PROGRAM)
     perceptd = (sys.executable, "-m", "daemon")
     node = (*perceptd, "run", "--config", str(config))
@@ -60,19 +62,39 @@ def health(local_socket: Path) -> int:
     return 0
 
 
+def ensure_state(state: Path) -> None:
+    """Make the folder of the state, which a folder of the user's own as volume does not have. Raises Refused."""
+    try:
+        _make(state)
+        if not os.access(state, os.R_OK | os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise _not_own(state, error) from error
+
+
 def ensure_config(config: Path, program: Path) -> None:
     """Write a config that replays the demo recording, unless there is one. Raises Refused."""
     try:
         if config.exists():
             return
         text = (program / "config.yaml").read_text(encoding="utf-8").replace(" models/", f" {program}/models/")
+        _make(config.parent)
         replace_file(config, text.encode(), mode=0o640)
     except OSError as error:
-        raise Refused(
-            f"{config} cannot be written: {error.strerror or error}. The volume /data must belong to user "
-            f"{os.getuid()} of this container"
-        ) from error
+        raise _not_own(config, error) from error
     print(f"{config} was missing: it now replays the demo recording until you change it", file=sys.stderr)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder, or the one that a link leads to: in an empty volume there is none yet."""
+    folder.resolve().mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _not_own(path: Path, error: OSError) -> Refused:
+    return Refused(
+        f"{path} cannot be written: {error.strerror or error}. The volume /data must belong to user {os.getuid()} of "
+        "this container"
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.cli.container import ensure_config, health
+from daemon.cli.container import ensure_config, ensure_state, health
 from daemon.cli.container_watch import SILENCE_S, START_S, Watch
 from daemon.config.node import load_config
 from daemon.core.errors import Refused
@@ -151,10 +151,25 @@ def test_the_first_start_writes_a_config_that_plays_the_demo_and_later_ones_do_n
     assert config.read_text() == "mine"
 
 
+def test_an_empty_folder_as_volume_gets_what_the_links_of_the_image_lead_to(tmp_path: Path) -> None:
+    volume, image = tmp_path / "data", tmp_path / "image"
+    for folder in (volume, image):
+        folder.mkdir()
+    for name in ("config", "state"):
+        (image / name).symlink_to(volume / name)
+    ensure_state(image / "state")
+    ensure_config(image / "config/config.yaml", ROOT)
+    assert (volume / "state").stat().st_mode & 0o777 == 0o700
+    assert (volume / "config/config.yaml").is_file()
+
+
 def test_a_volume_of_somebody_else_is_named(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("no folder")
-    with pytest.raises(Refused, match=f"The volume /data must belong to user {os.getuid()}"):
+    named = f"The volume /data must belong to user {os.getuid()}"
+    with pytest.raises(Refused, match=named):
         ensure_config(tmp_path / "data" / "config.yaml", ROOT)
+    with pytest.raises(Refused, match=named):
+        ensure_state(tmp_path / "data" / "state")
 
 
 def test_a_node_is_healthy_while_it_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
