@@ -114,7 +114,7 @@ def test_what_a_later_image_has_written_is_set_aside_and_told(
         for name in names:
             assert kept.has(name)
             assert kept.log.count(f"; it is now /data/state/{name}\n") == 1
-        assert kept.has("accounts.json.version-2")
+        assert kept.has("page/accounts.json.version-2")
         # who went back may go forward again, with a file of before
         (volume / "state" / names[0]).replace(volume / "state" / written[0].renamed)
         with kept.started(later, LATER_VERSION):
