@@ -1,6 +1,7 @@
 """The image of perceptd runs: read-only, without rights, with a broker, its page and sound. Campaign `container`."""
 
 import json
+import os
 import re
 import signal
 import urllib.error
@@ -97,6 +98,16 @@ def test_a_volume_of_somebody_else_is_named(podman: Engine, image: str, tmp_path
     with podman.running(image, volume, tmp_path / "log", Options()) as container:
         assert container.process.wait(60) == 78
     assert f"The volume /data must belong to user {USER}" in container.printed()
+
+
+def test_an_empty_folder_is_volume_enough(podman: Engine, image: str, tmp_path: Path) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    os.chown(folder, USER, USER)
+    with podman.running(image, folder, tmp_path / "log", Options()) as container:
+        wait_until(lambda: is_healthy(container), "the demo recording plays", START_S)
+        assert container.stop()[0] == 0
+    assert (folder / "config/config.yaml").is_file()
 
 
 def test_it_hears_the_sound_server_of_a_user(podman: Engine, image: str, volume: Path, tmp_path: Path) -> None:
