@@ -47,7 +47,8 @@ class Podman:
         self._base = ["nsenter", f"--target={self._mounts.pid}", "--mount"]
         self._base += ["sh", "-c", f'exec "$@" <{os.devnull}', "sh"]
         self._base += ["podman", f"--root={self._root}/root", f"--runroot={self._root}/run"]
-        self._base += ["--cgroup-manager=cgroupfs"]
+        # a reset of the storage takes this folder along, which is by default the one of every podman of root
+        self._base += [f"--tmpdir={self._root}/tmp", "--cgroup-manager=cgroupfs"]
 
     def problem(self, archive: Path) -> str | None:
         """Return why podman cannot run an image here; None: it can."""

@@ -12,6 +12,7 @@ from packages.targets import TARGETS, Target
 from tests.helpers.cache import DIRECTORY
 from tests.helpers.container import Engine
 from tests.helpers.container_broker import USER
+from tests.helpers.networks import network
 from tests.helpers.podman import Podman
 from tests.helpers.unpacked_image import Unpacked
 
@@ -47,6 +48,13 @@ def podman(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(scope="session")
 def image(podman: Engine, archive: Path) -> str:
     return podman.load(archive)
+
+
+@pytest.fixture
+def own_network() -> Iterator[None]:
+    """The test and its containers are at a machine of their own: on this one another program may have their ports."""
+    with network({"here": "10.88.0.2/24"}) as found, found.at("here"):
+        yield
 
 
 @pytest.fixture

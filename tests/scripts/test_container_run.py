@@ -18,7 +18,11 @@ from tests.helpers.mosquitto import wait_until
 from tests.helpers.ports import free_port
 from tests.helpers.pulse import pulse_server
 
-pytestmark = [pytest.mark.campaign("container", part=0), pytest.mark.xdist_group("sound")]
+pytestmark = [
+    pytest.mark.campaign("container", part=0),
+    pytest.mark.xdist_group("sound"),
+    pytest.mark.usefixtures("own_network"),
+]
 
 PAGE = "http://localhost:8099/"
 NULL = Path("/dev/null")

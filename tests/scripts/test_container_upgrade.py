@@ -19,7 +19,11 @@ from tests.helpers.mosquitto import wait_until
 from tests.helpers.ports import free_port
 from tests.systemd.packaged import LATER
 
-pytestmark = [pytest.mark.campaign("container", part=0), pytest.mark.xdist_group("sound")]
+pytestmark = [
+    pytest.mark.campaign("container", part=0),
+    pytest.mark.xdist_group("sound"),
+    pytest.mark.usefixtures("own_network"),
+]
 
 NEWER, LATER_VERSION = "98.0.0", "99.0.0"
 
