@@ -303,10 +303,10 @@ def test_a_lack_of_memory_puts_the_version_off_and_the_next_one_replaces_it(devi
 
 
 def test_what_was_put_off_is_tried_again_at_the_next_start(device: Device) -> None:
-    device.runner.faults["selftest"] = [{"ok": False, "kind": "memory", "reason": "too little"}]
     for _ in range(5):  # a start is no sign against it
+        # before the start, which tries again at once
+        device.runner.faults["selftest"] = [{"ok": False, "kind": "memory", "reason": "too little"}]
         with device:
-            device.runner.faults["selftest"] = [{"ok": False, "kind": "memory", "reason": "too little"}]
             if device.status().taught.candidate is None:
                 device.teach("1")
             device.until(lambda _: not device.runner.faults["selftest"])
