@@ -20,6 +20,7 @@ from daemon.node.local_following import Following
 from daemon.node.local_server import MAX_CONNECTIONS, MAX_FOLLOWERS, LocalServer
 from daemon.node.local_socket import LocalSocket
 from daemon.runtime.local import Answer, LocalClient
+from tests.helpers.processes import open_descriptors
 from tests.helpers.promised import within
 
 SOON_S = 10.0
@@ -86,13 +87,13 @@ def request(content: bytes) -> bytes:
 
 
 def test_an_answer_and_its_descriptor_arrive_and_nothing_stays_open(running: Running) -> None:
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = len(open_descriptors())
     for _ in range(5):
         answer = running.client.ask("echo", text="Tür")
         assert answer.result == {"do": "echo", "text": "Tür"}
         assert answer.descriptor is not None
         os.close(answer.descriptor)
-    within(SOON_S, lambda: len(list(Path("/proc/self/fd").iterdir())) <= before, "all connections are closed")
+    within(SOON_S, lambda: len(open_descriptors()) <= before, "all connections are closed")
 
 
 def test_a_fault_of_the_program_is_refused_and_logged(running: Running, caplog: pytest.LogCaptureFixture) -> None:

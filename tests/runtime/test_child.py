@@ -12,7 +12,7 @@ import pytest
 from daemon.core.errors import ChildError, ChildTimeout
 from daemon.runtime.child import BOOTSTRAP, Child, RecordReceiver, kill_counts
 from tests.helpers.mosquitto import wait_until
-from tests.helpers.processes import children_of, group_of, is_running
+from tests.helpers.processes import children_of, group_of, is_running, open_descriptors
 from tests.runtime import children
 
 DEADLINE_S = 20.0
@@ -22,10 +22,6 @@ ROOT = Path(__file__).resolve().parents[2]
 def child(function: str, *arguments: str, receiver: RecordReceiver | None = None) -> Child:
     inherits = receiver.descriptors if receiver else ()
     return Child(getattr(children, function), *arguments, inherits=inherits)
-
-
-def descriptors() -> list[str]:
-    return sorted(entry.name for entry in Path("/proc/self/fd").iterdir())
 
 
 def test_the_result_is_what_the_function_writes() -> None:
@@ -205,10 +201,10 @@ def test_twenty_children_leave_nothing_behind() -> None:
             pass
 
     one()
-    before = descriptors()
+    before = open_descriptors()
     for _ in range(20):
         one()
-    assert descriptors() == before
+    assert open_descriptors() == before
     assert children_of(os.getpid(), "tests.runtime.children") == []
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from daemon.core.errors import LocalError
 from daemon.runtime.local import Connection, InvalidMessage, LocalClient, Message
+from tests.helpers.processes import open_descriptors
 
 MOST_BYTES = 1000
 
@@ -20,10 +21,6 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with one, other:
         yield one, other
-
-
-def open_descriptors() -> set[Path]:
-    return set(Path("/proc/self/fd").iterdir())
 
 
 def test_a_message_and_its_descriptor_arrive(pair: tuple[socket.socket, socket.socket], tmp_path: Path) -> None:

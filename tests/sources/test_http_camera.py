@@ -18,6 +18,7 @@ from tests.helpers.camera_run import CameraRun
 from tests.helpers.certificates import self_signed_context
 from tests.helpers.clips import write_clip
 from tests.helpers.jpegs import jpeg, part
+from tests.helpers.processes import open_descriptors
 from tests.helpers.raw_http import Always, BasicLogin, RawHttpServer, Request, content, head
 
 LOGIN = "user:s3cret@"
@@ -175,7 +176,7 @@ def test_a_port_that_is_closed_is_told() -> None:
 
 def test_no_ending_of_a_camera_leaves_a_descriptor(tmp_path: Path) -> None:
     refusals = [head("401 No"), head("302 No", "Location: /"), b"", b"?\r\n", head("200 OK")]
-    before, threads = descriptors(), threading.active_count()
+    before, threads = open_descriptors(), threading.active_count()
     for tls in (None, self_signed_context(tmp_path, "ed25519")):
         for answer in (STREAM, STILL, STREAM[:300], *refusals):
             with RawHttpServer(Always(answer), tls=tls).serving() as server:
@@ -185,8 +186,4 @@ def test_no_ending_of_a_camera_leaves_a_descriptor(tmp_path: Path) -> None:
     deadline_ns = monotonic_ns() + 10 * NS_PER_S
     while threading.active_count() > threads and monotonic_ns() < deadline_ns:
         time.sleep(0.01)  # the server's threads close its own ends
-    assert descriptors() <= before
-
-
-def descriptors() -> int:
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+    assert len(open_descriptors()) <= len(before)

@@ -21,7 +21,7 @@ from daemon.core.records import Block, Captured, Counters
 from daemon.core.timing import monotonic_ns
 from daemon.sources.microphone import Microphone, list_microphones
 from tests.helpers.mosquitto import wait_until
-from tests.helpers.processes import children_of
+from tests.helpers.processes import children_of, open_descriptors
 from tests.helpers.pulse import PulseServer, pulse_server
 
 # what one of them locks in JACK's library is locked for all
@@ -393,7 +393,6 @@ def test_twenty_runs_leak_no_resources(server: PulseServer) -> None:
     assert processes() == []
 
 
-def resources() -> tuple[list[str], int, int]:
+def resources() -> tuple[set[str], int, int]:
     """Return the descriptors of this process, and its numbers of threads and of shared memories."""
-    descriptors = sorted(entry.name for entry in Path("/proc/self/fd").iterdir())
-    return descriptors, threading.active_count(), Path("/proc/self/maps").read_text().count("memfd:perceptd")
+    return open_descriptors(), threading.active_count(), Path("/proc/self/maps").read_text().count("memfd:perceptd")
