@@ -1,8 +1,8 @@
 """The first program of the add-on for Home Assistant: `python -m daemon.cli.addon`.
 
 Supervisor starts it as root, with a volume of root's at /data, the options in /data/options.json, and a folder of the
-person at /config. It writes the config of the node, gives the state to the user of the image, and becomes the first
-program of the container, as that user.
+person at /config. It writes the config of the node, and gives the state to the user of the image. As that user it then
+becomes the first program of the container.
 """
 
 import json

@@ -28,8 +28,8 @@ LEAST_PRESSES = 2
 class Claims:
     """`taken` has the label of the base that is surest of a press, by press: with exclusive scoring.
 
-    `alike` has the labels of the base that are recognised beside a taught one, and in how many presses, by the index
-    of the taught label: with independent scoring.
+    `alike` has the labels of the base that are recognised beside a taught one, with independent scoring. By the index
+    of the taught label it says in how many presses.
     """
 
     taken: Mapping[int, str] = field(default_factory=dict)

@@ -17,10 +17,9 @@ import numpy as np
 import yaml
 from demo import broker
 
-from benchmarks.bundles import SHARED_MODELS
 from benchmarks.cameras import SAMPLE_RATE_HZ, serve
 from benchmarks.clip import AS_CAMERA, HEIGHT, WIDTH
-from benchmarks.home import PSS_MB, build_home
+from benchmarks.home import PSS_MB, add_options, build_home
 from benchmarks.process import cpu_s, daemon_command, running
 from benchmarks.repeat import write_repeated
 
@@ -41,11 +40,7 @@ def main() -> int:
     """Print the table; the exit code is 1 when the target is missed."""
     parser = argparse.ArgumentParser(prog="scripts/bench idle", description=__doc__)
     parser.add_argument("--minutes", type=float, default=3.0, help="how long the node runs, from 2 on (default: 3)")
-    parser.add_argument("--bundle", type=Path, metavar="DIR", help="measure with this bundle, do not build home")
-    parser.add_argument(
-        "--from", dest="from_dir", type=Path, default=SHARED_MODELS, metavar="DIR", help="models of home"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    add_options(parser)
     options = parser.parse_args()
     if options.minutes < LEAST_MINUTES:
         parser.error("--minutes: at least 2")

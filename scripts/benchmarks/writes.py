@@ -21,8 +21,8 @@ import numpy as np
 import yaml
 from demo import broker
 
-from benchmarks.bundles import ROOT, SHARED_MODELS
-from benchmarks.home import build_home
+from benchmarks.bundles import ROOT
+from benchmarks.home import add_options, build_home
 from benchmarks.process import daemon_command
 from daemon.sources.container import read_sound
 
@@ -67,12 +67,8 @@ def main() -> int:
     """Print the table; the exit code is 1 when a target is missed."""
     parser = argparse.ArgumentParser(prog="scripts/bench writes", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0, help="how long the nodes are measured (default: 60)")
-    parser.add_argument("--bundle", type=Path, metavar="DIR", help="measure with this bundle, do not build home")
-    parser.add_argument(
-        "--from", dest="from_dir", type=Path, default=SHARED_MODELS, metavar="DIR", help="models of home"
-    )
     parser.add_argument("--only", metavar="TEXT", default="", help="only the nodes with this text in their name")
-    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    add_options(parser)
     options = parser.parse_args()
     if os.geteuid() != 0:
         raise SystemExit("scripts/bench writes mounts file systems: run it as root")
