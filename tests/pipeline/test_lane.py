@@ -67,6 +67,10 @@ class Rig:
         self.encoders.close(5)
         self.fusion.close(5)
 
+    def pictures(self) -> list[int]:
+        """The times of the pictures that were recognised."""
+        return [ends["image"] for _, ends in self.moments if "image" in ends]
+
     def dropped(self) -> dict[Modality, dict[str, int]]:
         return {modality: found.dropped for modality, found in self.counters.items() if found.dropped}
 
@@ -104,6 +108,7 @@ def play(rig: Rig) -> list[int]:
 def test_eight_switches_lose_no_frame_and_no_sound(image_workers: int) -> None:
     rig = Rig(image_workers)
     stamps = play(rig)
+    wait_until(lambda: rig.pictures()[-1:] == stamps[-1:], "the last picture is recognised")
     rig.close()
     assert rig.dropped() == {}
     pictures = [(bundle, ends["image"]) for bundle, ends in rig.moments if "image" in ends]
@@ -163,9 +168,10 @@ def test_fusion_gets_all_frames_in_order_whichever_encoder_is_done_first() -> No
         rig.flow.deliver(Frame((np.zeros((4, 4, 3), np.uint8),), base_ns + number + 1))
         assert one.begun.acquire(timeout=60)
         assert one.finished[base_ns + number].wait(60)
+    wait_until(lambda: len(rig.pictures()) == len(one.finished), "all pictures are recognised")
     rig.close()
     assert done == [base_ns + number for pair in range(0, 20, 2) for number in (pair + 1, pair)]
-    assert [ends["image"] for _, ends in rig.moments if "image" in ends] == [base_ns + number for number in range(20)]
+    assert rig.pictures() == [base_ns + number for number in range(20)]
     assert rig.dropped() == {}
 
 
@@ -197,6 +203,7 @@ def test_fusion_waits_for_the_last_embedding_of_the_old_bundle() -> None:
     assert not old.has_switched.is_set()
     stuck.go_on.set()
     assert old.has_switched.wait(60)
+    wait_until(lambda: len(rig.moments) == 2, "both are recognised")
     rig.close()
     assert rig.moments == [(0, {"text": text_ns}), (1, {"image": picture_ns})]
 
